@@ -1,0 +1,279 @@
+//! The genesis: what all nodes and all verifiers of a network start from.
+//!
+//! A TOML file for people, a hash for machines. The hash is over the meaning (the decoded
+//! values), not over the text, so comments and order do not matter.
+
+use crate::{
+    codec::{codec, read_list, read_text, text_size, write_text},
+    digest::GenesisHash,
+    keys::PublicKey,
+    limits::{MAX_NAME_BYTES, MAX_VALIDATORS},
+    time::Timestamp,
+    transaction::ServiceId,
+};
+use bytes::BufMut;
+use commonware_codec::{Buf, Encode as _, EncodeSize, Error, Read, ReadExt, Write};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, sync::OnceLock};
+
+/// Largest `config` of a service, as canonical JSON, in bytes.
+const MAX_CONFIG_BYTES: usize = 1024 * 1024;
+
+/// Whether clients must sign their requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientSignatures {
+    /// Every operation carries its client's signature.
+    #[default]
+    Required,
+    /// Unsigned operations are taken too; their originator alone vouches for them.
+    Optional,
+}
+
+/// A node that the genesis names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// A name for people: usually the organization's.
+    pub name: String,
+    /// The node's key.
+    pub key: PublicKey,
+}
+codec!(Member {
+    name: text(MAX_NAME_BYTES),
+    key
+});
+
+/// The start of a network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// The network's name.
+    pub network: String,
+    /// When it was made; no block is earlier.
+    pub time: Timestamp,
+    /// Whether clients must sign.
+    #[serde(default)]
+    pub clients: ClientSignatures,
+    /// The service that the network runs.
+    pub service: ServiceId,
+    /// The validators, sorted by key once validated.
+    pub validators: Vec<Member>,
+    /// The session nodes; they may originate transactions.
+    #[serde(default)]
+    pub session_nodes: Vec<Member>,
+    /// What the service's own genesis function is given.
+    #[serde(default)]
+    pub config: serde_json::Value,
+    #[serde(skip)]
+    hash: OnceLock<GenesisHash>,
+}
+
+/// What is wrong with a genesis.
+#[derive(Debug, thiserror::Error)]
+pub enum GenesisError {
+    /// Not TOML, or not a genesis.
+    #[error("{0}")]
+    Parse(#[from] toml::de::Error),
+    /// Too few validators to tolerate a fault, or too many.
+    #[error("{0} validators: a network needs 4 to {MAX_VALIDATORS}")]
+    Validators(usize),
+    /// A key is there twice.
+    #[error("the key {0} is there twice")]
+    Duplicate(PublicKey),
+    /// A key is no curve point.
+    #[error("the key of {0} is not an Ed25519 public key")]
+    Key(String),
+    /// A name is empty or too long.
+    #[error("the name `{0}` must have 1 to {MAX_NAME_BYTES} bytes")]
+    Name(String),
+    /// The service's part is too large.
+    #[error("config has {0} bytes as JSON, more than the {MAX_CONFIG_BYTES} allowed")]
+    Config(usize),
+}
+
+impl Genesis {
+    /// A genesis of the given parts, validated.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn new(
+        network: impl Into<String>,
+        time: Timestamp,
+        clients: ClientSignatures,
+        service: ServiceId,
+        validators: Vec<Member>,
+        session_nodes: Vec<Member>,
+        config: serde_json::Value,
+    ) -> Result<Self, GenesisError> {
+        let genesis = Self {
+            network: network.into(),
+            time,
+            clients,
+            service,
+            validators,
+            session_nodes,
+            config,
+            hash: OnceLock::new(),
+        };
+        genesis.validated()
+    }
+
+    /// Reads a genesis file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where.
+    pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
+        toml::from_str::<Self>(text)?.validated()
+    }
+
+    /// The genesis file.
+    ///
+    /// # Errors
+    ///
+    /// Where the service's config has something TOML has no word for, such as null.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    fn validated(mut self) -> Result<Self, GenesisError> {
+        if !(4..=MAX_VALIDATORS).contains(&self.validators.len()) {
+            return Err(GenesisError::Validators(self.validators.len()));
+        }
+        let members = self.validators.iter().chain(&self.session_nodes);
+        let mut keys = BTreeSet::new();
+        for member in members.clone() {
+            if !keys.insert(member.key) {
+                return Err(GenesisError::Duplicate(member.key));
+            }
+            if ed25519_zebra::VerificationKey::try_from(member.key.0).is_err() {
+                return Err(GenesisError::Key(member.name.clone()));
+            }
+        }
+        let names = members.map(|member| &member.name);
+        let names = names.chain([&self.network, &self.service.name, &self.service.version]);
+        for name in names {
+            if name.is_empty() || name.len() > MAX_NAME_BYTES {
+                return Err(GenesisError::Name(name.clone()));
+            }
+        }
+        let config = canonical_json(&self.config).len();
+        if config > MAX_CONFIG_BYTES {
+            return Err(GenesisError::Config(config));
+        }
+        self.validators.sort_by_key(|validator| validator.key);
+        self.session_nodes.sort_by_key(|node| node.key);
+        Ok(self)
+    }
+
+    /// The network's name among machines.
+    pub fn hash(&self) -> GenesisHash {
+        *self
+            .hash
+            .get_or_init(|| GenesisHash::of("plenary genesis", &[&self.encode()]))
+    }
+
+    /// How many validators may be Byzantine: f = floor((n - 1) / 3).
+    pub fn faults(&self) -> usize {
+        (self.validators.len() - 1) / 3
+    }
+
+    /// How many signatures make a certificate: n - f, at least ceil((2n + 1) / 3).
+    pub fn quorum(&self) -> usize {
+        self.validators.len() - self.faults()
+    }
+
+    /// The validator with this key, with its index.
+    pub fn validator(&self, key: &PublicKey) -> Option<(u32, &Member)> {
+        let index = self
+            .validators
+            .binary_search_by_key(key, |validator| validator.key)
+            .ok()?;
+        Some((index as u32, &self.validators[index]))
+    }
+
+    /// Whether this node may originate transactions.
+    pub fn is_originator(&self, key: &PublicKey) -> bool {
+        self.validator(key).is_some() || self.session_nodes.iter().any(|node| node.key == *key)
+    }
+}
+
+/// JSON with every object's members sorted, so that equal values have equal text whatever
+/// features other crates switch on in `serde_json`.
+fn canonical_json(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| name.as_str());
+            let members = members.into_iter().map(|(name, value)| {
+                format!(
+                    "{}:{}",
+                    serde_json::Value::from(name.as_str()),
+                    canonical_json(value)
+                )
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        serde_json::Value::Array(items) => {
+            let items = items.iter().map(canonical_json);
+            format!("[{}]", items.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+impl Write for ClientSignatures {
+    fn write(&self, buf: &mut impl BufMut) {
+        (*self as u8).write(buf);
+    }
+}
+
+impl Write for Genesis {
+    fn write(&self, buf: &mut impl BufMut) {
+        write_text(&self.network, buf);
+        self.time.write(buf);
+        self.clients.write(buf);
+        self.service.write(buf);
+        self.validators.write(buf);
+        self.session_nodes.write(buf);
+        write_text(&canonical_json(&self.config), buf);
+    }
+}
+
+impl EncodeSize for Genesis {
+    fn encode_size(&self) -> usize {
+        text_size(&self.network)
+            + self.time.encode_size()
+            + 1
+            + self.service.encode_size()
+            + self.validators.encode_size()
+            + self.session_nodes.encode_size()
+            + text_size(&canonical_json(&self.config))
+    }
+}
+
+impl Read for Genesis {
+    type Cfg = ();
+    fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
+        let genesis = Self {
+            network: read_text(buf, MAX_NAME_BYTES)?,
+            time: Timestamp::read(buf)?,
+            clients: match u8::read(buf)? {
+                0 => ClientSignatures::Required,
+                1 => ClientSignatures::Optional,
+                tag => return Err(Error::InvalidEnum(tag)),
+            },
+            service: ServiceId::read(buf)?,
+            validators: read_list(buf, MAX_VALIDATORS)?,
+            session_nodes: read_list(buf, MAX_VALIDATORS)?,
+            config: serde_json::from_str(&read_text(buf, MAX_CONFIG_BYTES)?)
+                .map_err(|_| Error::Invalid("Genesis", "config is not JSON"))?,
+            hash: OnceLock::new(),
+        };
+        genesis
+            .validated()
+            .map_err(|_| Error::Invalid("Genesis", "not a valid genesis"))
+    }
+}
