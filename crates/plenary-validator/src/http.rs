@@ -104,9 +104,11 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
 /// Where a part is over its bound or the method is none that services have.
 pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
     let (parts, body) = http.into_parts();
-    let method = parts.method.as_str().parse().map_err(|error| {
-        Problem::new(405, "method-not-allowed", error).at(Stage::Request)
-    })?;
+    let method = parts
+        .method
+        .as_str()
+        .parse()
+        .map_err(|error| Problem::new(405, "method-not-allowed", error).at(Stage::Request))?;
     let target = parts
         .uri
         .path_and_query()
@@ -118,19 +120,33 @@ pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
     }
     let content_type = text(&parts.headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     if content_type.len() > MAX_CONTENT_TYPE_BYTES {
-        return Err(Problem::bad_request("content-type-too-long", "Content-Type is too long")
-            .at(Stage::Request));
+        return Err(
+            Problem::bad_request("content-type-too-long", "Content-Type is too long")
+                .at(Stage::Request),
+        );
     }
     let content_type = content_type.to_owned();
     let body = read_body(body, MAX_BODY_BYTES).await?;
-    Ok((parts, Request { method, target, content_type, body }))
+    Ok((
+        parts,
+        Request {
+            method,
+            target,
+            content_type,
+            body,
+        },
+    ))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
-    headers.get(name).map(HeaderValue::to_str).transpose().map_err(|_| {
-        let detail = format!("the header {name} is not plain ASCII");
-        Problem::bad_request("malformed-header", detail).at(Stage::Request)
-    })
+    headers
+        .get(name)
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_| {
+            let detail = format!("the header {name} is not plain ASCII");
+            Problem::bad_request("malformed-header", detail).at(Stage::Request)
+        })
 }
 
 /// Who sent a request: a client whose signature holds, or nobody in particular where the network
@@ -168,7 +184,12 @@ pub fn author(
     let now = now.0 / 1000;
     if parameters.created.abs_diff(now) > SIGNATURE_AGE_S {
         let (created, within) = (parameters.created, SIGNATURE_AGE_S);
-        return Err(Refusal::SignatureAge { created, now, within }.problem());
+        return Err(Refusal::SignatureAge {
+            created,
+            now,
+            within,
+        }
+        .problem());
     }
     Ok(Author::Signed(signature))
 }
@@ -183,7 +204,9 @@ fn anonymous(key: Option<&str>) -> Result<Author, Problem> {
         None => {
             let mut nonce = [0; 32];
             getrandom::fill(&mut nonce).map_err(|error| {
-                Problem::new(503, "no-randomness", error).at(Stage::Request).retryable()
+                Problem::new(503, "no-randomness", error)
+                    .at(Stage::Request)
+                    .retryable()
             })?;
             Bytes::copy_from_slice(&nonce)
         }
@@ -193,14 +216,20 @@ fn anonymous(key: Option<&str>) -> Result<Author, Problem> {
 
 /// How long a client is willing to wait (`Prefer`, RFC 7240); zero for `respond-async`.
 pub fn wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let preferences = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut wait = DEFAULT_WAIT;
     for preference in preferences.flat_map(|value| value.split([',', ';'])) {
         let preference = preference.trim();
         if preference.eq_ignore_ascii_case("respond-async") {
             return Duration::ZERO;
         }
-        if let Some(seconds) = preference.strip_prefix("wait=").and_then(|s| s.parse().ok()) {
+        if let Some(seconds) = preference
+            .strip_prefix("wait=")
+            .and_then(|s| s.parse().ok())
+        {
             wait = Duration::from_secs(seconds).min(MAX_WAIT);
         }
     }
