@@ -34,13 +34,23 @@ fn routes_that_answer_the_same_request_clash() {
 
 #[test]
 fn the_frameworks_paths_are_reserved() {
-    for path in ["/plenary/v1", "/plenary/v1/status", "/plenary/v1/{x}", "/metrics", "/readyz/x"] {
+    for path in [
+        "/plenary/v1",
+        "/plenary/v1/status",
+        "/plenary/v1/{x}",
+        "/metrics",
+        "/readyz/x",
+    ] {
         let error = service().get(path, nothing).check().unwrap_err();
-        assert!(matches!(error, ServiceError::Reserved { .. }), "{path}: {error}");
+        assert!(
+            matches!(error, ServiceError::Reserved { .. }),
+            "{path}: {error}"
+        );
     }
     assert_eq!(service().get("/plenary/v10", nothing).check(), Ok(()));
     let mut all = TestService::new(service().get("/{*rest}", nothing));
-    all.get("/plenary/v1/status").expect_problem(404, "unknown-route");
+    all.get("/plenary/v1/status")
+        .expect_problem(404, "unknown-route");
     all.get("/plenary").expect(204);
 }
 
@@ -48,26 +58,44 @@ fn the_frameworks_paths_are_reserved() {
 fn patterns_are_checked() {
     for pattern in ["a", "", "/{x}{y}", "/{", "/{*rest}/a"] {
         let error = service().get(pattern, nothing).check().unwrap_err();
-        assert!(matches!(error, ServiceError::Pattern { .. }), "{pattern}: {error}");
+        assert!(
+            matches!(error, ServiceError::Pattern { .. }),
+            "{pattern}: {error}"
+        );
     }
 }
 
 #[test]
 fn a_role_names_a_parameter_that_the_pattern_has() {
-    let error = service().get("/s/{id}", nothing).in_session("session").check();
+    let error = service()
+        .get("/s/{id}", nothing)
+        .in_session("session")
+        .check();
     let missing = ServiceError::NoParameter {
         route: route("/s/{id}"),
         parameter: "session".into(),
     };
     assert_eq!(error, Err(missing));
-    let literal = service().get("/s/{{id}}", nothing).commits_session("id").check();
-    assert!(matches!(literal, Err(ServiceError::NoParameter { .. })), "{literal:?}");
-    assert_eq!(service().get("/s/{id}", nothing).in_session("id").check(), Ok(()));
+    let literal = service()
+        .get("/s/{{id}}", nothing)
+        .commits_session("id")
+        .check();
+    assert!(
+        matches!(literal, Err(ServiceError::NoParameter { .. })),
+        "{literal:?}"
+    );
+    assert_eq!(
+        service().get("/s/{id}", nothing).in_session("id").check(),
+        Ok(())
+    );
 }
 
 #[test]
 fn a_route_has_one_role_and_a_modifier_has_a_route() {
-    let two = service().get("/{id}", nothing).opens_session().in_session("id");
+    let two = service()
+        .get("/{id}", nothing)
+        .opens_session()
+        .in_session("id");
     let route = route("/{id}");
     assert_eq!(two.check(), Err(ServiceError::Roles { route }));
     let stray = service().opens_session().get("/", nothing);
@@ -81,7 +109,10 @@ fn names_and_limits_have_bounds() {
         assert!(matches!(error, ServiceError::Name(_)), "{error}");
     }
     let response_bytes = Limits::DEFAULT.response_bytes + 1;
-    let limits = Limits { response_bytes, ..Limits::DEFAULT };
+    let limits = Limits {
+        response_bytes,
+        ..Limits::DEFAULT
+    };
     let error = service().limits(limits).check().unwrap_err();
     assert!(matches!(error, ServiceError::Limit { .. }), "{error}");
 }
@@ -95,7 +126,11 @@ fn a_get_is_a_read_unless_it_is_declared_otherwise() {
         .get("/step/{id}", nothing)
         .in_session("id")
         .post("/post", nothing);
-    let kinds: Vec<bool> = service.routes().iter().map(|route| route.is_operation()).collect();
+    let kinds: Vec<bool> = service
+        .routes()
+        .iter()
+        .map(|route| route.is_operation())
+        .collect();
     assert_eq!(kinds, [false, true, true, true]);
 }
 
@@ -118,7 +153,10 @@ fn openapi_names_every_route_with_its_parameters_and_role() {
     let file = &paths["/s/{id}/files/{path}"]["get"];
     assert_eq!(file["summary"], "Reads a file");
     assert_eq!(file["x-plenary-session"], json!({ "in": "id" }));
-    let names = [&file["parameters"][0]["name"], &file["parameters"][1]["name"]];
+    let names = [
+        &file["parameters"][0]["name"],
+        &file["parameters"][1]["name"],
+    ];
     assert_eq!(names, ["id", "path"]);
     assert!(file.get("requestBody").is_none());
     assert!(paths["/s/{id}/files/{path}"]["delete"].is_object());

@@ -85,11 +85,18 @@ fn nothing(_: &mut Context) -> Result<StatusCode, Problem> {
 }
 
 fn on_record(_: &mut Context) -> Result<Problem, Problem> {
-    Ok(Problem::conflict("on-record", "refused, and it shall be known"))
+    Ok(Problem::conflict(
+        "on-record",
+        "refused, and it shall be known",
+    ))
 }
 
 fn odd_refusal(_: &mut Context) -> Result<(), Problem> {
-    Err(Problem::new(200, "odd", "a refusal that looks like success"))
+    Err(Problem::new(
+        200,
+        "odd",
+        "a refusal that looks like success",
+    ))
 }
 
 fn odd_response(_: &mut Context) -> Result<StatusCode, Problem> {
@@ -169,7 +176,11 @@ fn a_query_is_read_by_name() {
 fn a_json_body_is_taken_with_its_media_type_only() {
     let mut network = network();
     let body = r#"{"items":[{"row":1,"seat":"A"}],"note":null}"#;
-    for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/a+json"] {
+    for content_type in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/a+json",
+    ] {
         let order: Value = serde_json::from_str(body).unwrap();
         let expected = json!([7, { "from": 1, "most": null }, order]);
         assert_eq!(send(&mut network, content_type, body).expect(201), expected);
@@ -184,14 +195,22 @@ fn json_that_is_wrong_is_refused_with_its_place() {
     let mut network = network();
     let wrong = "{\n  \"items\": [{ \"row\": 1, \"seat\": \"A\" },\n    { \"row\": 999, \"seat\": \"B\" }]\n}";
     let detail = send(&mut network, "application/json", wrong).expect_problem(422, "invalid-body");
-    assert!(detail.contains("`items[1].row`") && detail.contains("line 3"), "{detail}");
+    assert!(
+        detail.contains("`items[1].row`") && detail.contains("line 3"),
+        "{detail}"
+    );
     let deep = "[".repeat(1000);
     for malformed in ["", "{", "{\"items\":[]} x", "\u{1}", &deep] {
         let answer = send(&mut network, "application/json", malformed);
-        assert!([400, 422].contains(&answer.status()), "{malformed}: {}", answer.json());
+        assert!(
+            [400, 422].contains(&answer.status()),
+            "{malformed}: {}",
+            answer.json()
+        );
     }
     send(&mut network, "application/json", [0xFF]).expect_problem(400, "malformed-json");
-    send(&mut network, "application/json", "{\"items\":[]} x").expect_problem(400, "malformed-json");
+    send(&mut network, "application/json", "{\"items\":[]} x")
+        .expect_problem(400, "malformed-json");
 }
 
 #[test]
@@ -228,9 +247,15 @@ fn a_wrong_path_and_a_wrong_method_are_told_apart() {
 #[test]
 fn only_an_ok_is_on_record() {
     let mut network = network();
-    network.post("/on-record", None).expect_problem(409, "on-record");
+    network
+        .post("/on-record", None)
+        .expect_problem(409, "on-record");
     assert_eq!(network.height(), 1);
-    network.post("/odd-refusal", None).expect_problem(500, "odd");
-    network.post("/odd-response", None).expect_problem(500, "invalid-response");
+    network
+        .post("/odd-refusal", None)
+        .expect_problem(500, "odd");
+    network
+        .post("/odd-response", None)
+        .expect_problem(500, "invalid-response");
     assert_eq!(network.height(), 1);
 }
