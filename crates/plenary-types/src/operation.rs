@@ -21,6 +21,7 @@ pub enum Author {
     /// Nobody in particular: only the originator vouches for it. A network may forbid this.
     Anonymous {
         /// Chosen by the client (`Idempotency-Key`) or, failing that, drawn by the originator.
+        /// Never empty.
         nonce: Bytes,
     },
 }
@@ -53,9 +54,13 @@ impl CodecRead for Author {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
-            0 => Ok(Self::Anonymous {
-                nonce: read_bytes(buf, MAX_NONCE_BYTES)?,
-            }),
+            0 => {
+                let nonce = read_bytes(buf, MAX_NONCE_BYTES)?;
+                if nonce.is_empty() {
+                    return Err(Error::Invalid("Author", "the nonce is empty"));
+                }
+                Ok(Self::Anonymous { nonce })
+            }
             1 => Ok(Self::Signed(ClientSignature::read(buf)?)),
             tag => Err(Error::InvalidEnum(tag)),
         }
@@ -90,7 +95,7 @@ impl Operation {
         match &self.author {
             Author::Signed(signature) => OperationId::of(
                 "plenary operation",
-                &[&signature.key.0, signature.nonce().as_bytes()],
+                &[&signature.key().0, signature.nonce().as_bytes()],
             ),
             Author::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
         }
@@ -99,7 +104,7 @@ impl Operation {
     /// The key of the client that signed the request, where one did.
     pub fn client(&self) -> Option<PublicKey> {
         match &self.author {
-            Author::Signed(signature) => Some(signature.key),
+            Author::Signed(signature) => Some(signature.key()),
             Author::Anonymous { .. } => None,
         }
     }
