@@ -25,6 +25,8 @@ pub mod problem;
 pub mod receipt;
 pub mod signature;
 pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod transaction;
 
@@ -32,6 +34,7 @@ pub use block::{Block, BlockError, Header, Round};
 pub use certificate::{Certificate, CertificateError};
 pub use codec::{Malformed, decode, encode};
 pub use digest::{BlockHash, Digest, GenesisHash, OperationId, SessionId, TransactionHash};
+pub use evidence::Evidence;
 pub use genesis::{Genesis, GenesisError, GenesisFile};
 pub use http::{Method, Request, Response};
 pub use keys::{PrivateKey, PublicKey, Signature};

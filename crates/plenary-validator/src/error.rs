@@ -48,16 +48,6 @@ pub enum Refusal {
     /// A signature header does not hold.
     #[error("{0}")]
     Signature(#[from] SignatureError),
-    /// The signature was made too long ago, or in the future.
-    #[error("the signature was created at {created}, more than {within} s from this node's clock, {now}; sign again, and check the clock")]
-    SignatureAge {
-        /// Its creation, seconds since the epoch.
-        created: u64,
-        /// This node's clock, likewise.
-        now: u64,
-        /// How far they may be apart, in seconds.
-        within: u64,
-    },
     /// The same nonce or key was used for another request.
     #[error("this nonce (or Idempotency-Key) belongs to another request; draw a new one for each new request")]
     NonceReused,
@@ -92,7 +82,6 @@ impl Refusal {
                 (400, "content-digest-mismatch", Stage::Request)
             }
             Self::Signature(_) => (401, "signature-invalid", Stage::Request),
-            Self::SignatureAge { .. } => (401, "signature-age", Stage::Request),
             Self::NonceReused => (422, "nonce-reused", Stage::Request),
             Self::Overrun { .. } => (500, "handler-overrun", Stage::Service),
             Self::State(_) => (503, "state-unreadable", Stage::Layer1),

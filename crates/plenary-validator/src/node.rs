@@ -21,7 +21,7 @@ use plenary_service::{Service, executor::Executor, state::StateError};
 use plenary_store::{Location, Store};
 use plenary_types::{
     Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Receipt,
-    Timestamp, Transaction, TransactionHash,
+    Timestamp, Transaction, TransactionHash, encode,
     evidence::Evidence,
     limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
 };
@@ -180,7 +180,7 @@ impl Node {
     ///
     /// Why it is not taken.
     pub fn submit_validated(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
-        let encoded = candidate.transaction.encoded();
+        let encoded = encode(&candidate.transaction);
         let hash = self.queue(candidate)?;
         if let Some(broadcast) = self.broadcast.get() {
             broadcast(encoded);
@@ -294,7 +294,7 @@ impl Node {
         let waiting = self.mempool.lock().oldest_of(&own, REBROADCAST);
         if let Some(broadcast) = self.broadcast.get() {
             for candidate in waiting {
-                broadcast(candidate.transaction.encoded());
+                broadcast(encode(&candidate.transaction));
             }
         }
     }
@@ -349,7 +349,7 @@ impl Node {
             let mut mempool = self.mempool.lock();
             for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
                 mempool.remove(&transaction.hash());
-                if !outcome.is_committed() {
+                if *outcome != Outcome::Committed {
                     continue;
                 }
                 for id in transaction.operation_ids() {
