@@ -90,10 +90,7 @@ const RESOURCES: &[Resource] = &[
 ];
 
 pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
-    let mut paths = match api.node.service.openapi_paths() {
-        Value::Object(paths) => paths,
-        _ => Map::new(),
-    };
+    let mut paths = api.node.executor.openapi_paths();
     for (method, path, summary, parameters, success) in RESOURCES {
         let parameters = parameters.iter().map(|name| {
             json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
