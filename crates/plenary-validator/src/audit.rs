@@ -8,7 +8,6 @@ use crate::chain::{Chain, ChainError};
 use plenary_service::{Executor, Options, SeedError, Service, ServiceError};
 use plenary_store::{Audit, Files, Store, StoreError};
 use plenary_types::{Digest, Genesis, Outcome, Transaction};
-use redb::backends::InMemoryBackend;
 use std::{path::Path, sync::Arc};
 
 /// How many blocks are applied between two writes of the scratch state.
@@ -44,6 +43,9 @@ pub enum AuditError {
     /// The file, a link or a certificate is not right.
     #[error("{0}")]
     Ledger(#[from] plenary_store::AuditError),
+    /// There is no place for the scratch state.
+    #[error("cannot make a temporary directory: {0}; set TMPDIR to one with space")]
+    Directory(std::io::Error),
     /// The scratch state failed.
     #[error("{0}")]
     Scratch(#[from] StoreError),
@@ -83,10 +85,8 @@ pub fn audit(
 ) -> Result<Report, AuditError> {
     let executor = Arc::new(Executor::new(service, Options::default())?);
     let changes = executor.genesis(genesis)?;
-    let files = Files {
-        ledger: InMemoryBackend::new(),
-        state: InMemoryBackend::new(),
-    };
+    let scratch = tempfile::tempdir().map_err(AuditError::Directory)?;
+    let files = Files::in_directory(scratch.path())?;
     let store = Arc::new(Store::open(files, genesis, || Ok::<_, SeedError>(changes))?);
     let open = Chain::open(Arc::new(genesis.clone()), executor, store.clone());
     let mut chain = open.map_err(|error| AuditError::Execution { offset: 0, error })?;
@@ -106,7 +106,12 @@ pub fn audit(
         let height = block.header.height;
         let verdicts = Transaction::validate_all(&block.transactions, genesis);
         for (index, verdict) in verdicts.into_iter().enumerate() {
-            verdict.map_err(|error| AuditError::Transaction { offset, height, index, error })?;
+            verdict.map_err(|error| AuditError::Transaction {
+                offset,
+                height,
+                index,
+                error,
+            })?;
         }
         for outcome in &block.outcomes {
             match outcome {

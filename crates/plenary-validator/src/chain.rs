@@ -15,9 +15,8 @@ use plenary_store::{Prepared, Store, StoreError};
 use plenary_types::{
     Block, BlockHash, Certificate, Changes, Digest, Genesis, Header, OperationId, Outcome,
     Timestamp, Transaction, TransactionHash, Version,
-    block::{outcome_leaves, transactions_root},
+    block::{outcomes_root, transactions_root},
     limits::{MAX_BLOCK_BYTES, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
-    merkle,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -120,7 +119,7 @@ pub enum ChainError {
         /// Its hash.
         hash: BlockHash,
         /// Why.
-        reason: BadBlock,
+        reason: Box<BadBlock>,
     },
     /// A handler could not be run to its end: state could not be read, or two runs differ.
     #[error(transparent)]
@@ -227,7 +226,7 @@ impl Chain {
             time,
             count: transactions.len() as u32,
             transactions: transactions_root(&transactions),
-            outcomes: merkle::root(outcome_leaves(&transactions, &execution.outcomes)),
+            outcomes: outcomes_root(&transactions, &execution.outcomes),
             state: execution.prepared.root,
         };
         let block = Block {
@@ -291,7 +290,11 @@ impl Chain {
             Some(executed) => executed.clone(),
             None => self.replay(block, &[])?,
         };
-        self.store.apply(executed.block.clone(), certificate, executed.prepared.clone())?;
+        self.store.apply(
+            executed.block.clone(),
+            certificate,
+            executed.prepared.clone(),
+        )?;
         self.tip = Tip::from(&block.header);
         self.unfinalized
             .retain(|_, other| other.block.header.height > block.header.height);
@@ -329,7 +332,9 @@ impl Chain {
     }
 
     fn tip_of(&self, parents: &[Arc<Executed>]) -> Tip {
-        parents.last().map_or(self.tip, |parent| Tip::from(&parent.block.header))
+        parents
+            .last()
+            .map_or(self.tip, |parent| Tip::from(&parent.block.header))
     }
 
     /// Everything about a block that does not depend on a clock: the same for a vote, for
@@ -398,8 +403,7 @@ impl Chain {
                 height,
                 index: index as u32,
             };
-            let ratified = self.executor.ratify(&view, transaction, version)?;
-            drop(view);
+            let ratified = self.executor.ratify(view, transaction, version)?;
             if ratified.outcome == Outcome::Committed {
                 Arc::make_mut(&mut merged).extend(ratified.changes);
                 committed.extend(transaction.operation_ids());
@@ -440,7 +444,7 @@ fn bad(block: &Block, reason: BadBlock) -> ChainError {
     ChainError::Bad {
         height: block.header.height,
         hash: block.hash(),
-        reason,
+        reason: Box::new(reason),
     }
 }
 
@@ -497,7 +501,10 @@ impl<'a> Repeats<'a> {
     /// execution.
     fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
         let hash = transaction.hash();
-        let known = self.parents.iter().any(|parent| parent.transactions.contains(&hash))
+        let known = self
+            .parents
+            .iter()
+            .any(|parent| parent.transactions.contains(&hash))
             || !self.transactions.insert(hash)
             || self.store.transaction(&hash)?.is_some();
         if known {
@@ -506,7 +513,10 @@ impl<'a> Repeats<'a> {
         let ids: Vec<OperationId> = transaction.operation_ids().collect();
         for id in &ids {
             let repeated = self.operations.contains(id)
-                || self.parents.iter().any(|parent| parent.committed.contains(id))
+                || self
+                    .parents
+                    .iter()
+                    .any(|parent| parent.committed.contains(id))
                 || self.store.operation(id)?.is_some();
             if repeated {
                 return Ok(false);

@@ -141,7 +141,7 @@ pub enum Originated {
 /// Where the state cannot be read.
 pub fn originate(node: &Node, request: Request, author: Author) -> Result<Originated, Refusal> {
     let (_, view) = node.store.state().latest();
-    match node.executor.simulate(&view, request, author, node.now())? {
+    match node.executor.simulate(view, request, author, node.now())? {
         Simulation::Refused(problem) => Ok(Originated::Refused(problem.to_response())),
         Simulation::Answered(operation) => {
             let (genesis, service) = (node.genesis.hash(), node.genesis.service.clone());
@@ -209,8 +209,9 @@ fn operation_of(transaction: &Transaction, id: OperationId) -> Option<&Operation
 }
 
 fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answer, Problem> {
-    let (transaction, _) =
-        node.transaction_at(landed.location()).map_err(|error| error.problem())?;
+    let (transaction, _) = node
+        .transaction_at(landed.location())
+        .map_err(|error| error.problem())?;
     assert_eq!(transaction.hash(), hash, "a transaction is where it landed");
     let id = transaction.operations.first().map(Operation::id);
     let id = id.ok_or_else(|| Refusal::NonceReused.problem())?;

@@ -338,9 +338,9 @@ impl Node {
         for above in height + 1..=certified.min(height + MAX_DESCENDANTS as u64) {
             descendants.extend(self.store.block(above)?.map(|block| block.header.clone()));
         }
-        Ok(block.zip(certificate).and_then(|(block, certificate)| {
-            Receipt::new(&block, index, descendants, certificate)
-        }))
+        Ok(block
+            .zip(certificate)
+            .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
     }
 
     /// Makes what is final durable and stops the node's own thread.

@@ -134,10 +134,13 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
         peers,
         double_run,
     } = settings;
+    let paths = Arc::new(service.openapi_paths());
     let executor = Arc::new(Executor::new(service, Options { double_run })?);
     let changes = executor.genesis(&genesis)?;
     let files = Files::in_directory(&data_dir)?;
-    let store = Arc::new(Store::open(files, &genesis, || Ok::<_, SeedError>(changes))?);
+    let store = Arc::new(Store::open(files, &genesis, || {
+        Ok::<_, SeedError>(changes)
+    })?);
     let directory = |error| StartError::Directory {
         path: data_dir.clone(),
         error,
@@ -195,6 +198,7 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
     let api = Api {
         node: node.clone(),
         engine: engine.clone(),
+        paths,
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();

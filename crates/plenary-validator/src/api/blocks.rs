@@ -14,7 +14,11 @@ pub(super) async fn block(
     height: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<Value>, Failure> {
     let Path(height) = height.map_err(bad_path)?;
-    let entry = api.node.store.entry(height)?.ok_or_else(|| not_found("block", height))?;
+    let entry = api
+        .node
+        .store
+        .entry(height)?
+        .ok_or_else(|| not_found("block", height))?;
     Ok(Json(describe(&entry.block, entry.certificate.as_ref())))
 }
 

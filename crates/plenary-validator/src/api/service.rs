@@ -49,7 +49,7 @@ async fn read(api: &Api, request: plenary_types::Request) -> Result<Response, Fa
     let node = api.node.clone();
     let path = request.path().to_owned();
     let (tip, view) = node.store.state().latest();
-    let read = move || Ok(node.executor.read(&view, &request, node.now())?);
+    let read = move || Ok(node.executor.read(view, &request, node.now())?);
     let execution = api.node.guard.run(path, read).await?;
     let mut response = to_http(execution.response());
     set(response.headers_mut(), "plenary-finality", "final");
