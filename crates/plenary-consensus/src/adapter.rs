@@ -88,7 +88,12 @@ impl<C: Clock> Adapter<C> {
             && header.proposer == proposal.proposer;
         let size = commonware_codec::EncodeSize::encode_size(block);
         if !matches || size > Block::max_encode_size() {
-            error!(?header, ?proposal, size, "the application built a wrong block");
+            error!(
+                ?header,
+                ?proposal,
+                size,
+                "the application built a wrong block"
+            );
             return false;
         }
         true

@@ -103,7 +103,9 @@ impl Gate {
     fn time(&self, now: SystemTime) -> (SystemTime, bool) {
         let pause = self.pause.lock();
         let real = pause.since.unwrap_or(now);
-        let time = real.checked_sub(pause.total).unwrap_or(SystemTime::UNIX_EPOCH);
+        let time = real
+            .checked_sub(pause.total)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         (time, pause.since.is_some())
     }
 }

@@ -52,7 +52,9 @@ impl Failure {
     pub(crate) async fn wait(self) -> Option<String> {
         let mut state = self.0.subscribe();
         // The sender is ours, so this cannot fail.
-        let _ = state.wait_for(|state| !matches!(state, State::Running)).await;
+        let _ = state
+            .wait_for(|state| !matches!(state, State::Running))
+            .await;
         drop(state);
         self.get()
     }

@@ -140,7 +140,10 @@ impl Gossip {
             let message = Message::Broadcasts(batch).encode();
             let leader = self.observations.leader();
             let leader = leader.filter(|leader| *leader != self.me);
-            let others = self.peers.iter().filter(|peer| Some(*peer) != leader.as_ref());
+            let others = self
+                .peers
+                .iter()
+                .filter(|peer| Some(*peer) != leader.as_ref());
             let others = others.cloned().collect();
             if let Some(leader) = leader {
                 network.send(Recipients::One(leader), message.clone(), true);

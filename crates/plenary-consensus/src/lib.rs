@@ -10,6 +10,7 @@ mod demand;
 mod engine;
 mod failure;
 mod gossip;
+mod network;
 mod observer;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
