@@ -204,20 +204,20 @@ fn a_commitment_is_the_clients_over_these_operations_on_this_network() {
     let network = Network::new(4);
     let hash = network.genesis.hash();
     let other = altered(&network, |file| file.network = "other".into()).hash();
-    let commitments: [&dyn Fn(&[Operation]) -> Commitment; 4] = [
-        &|operations| Commitment::sign(&client(2), &hash, operations),
-        &|operations| Commitment::sign(&client(1), &other, operations),
-        &|operations| Commitment::sign(&client(1), &hash, &operations[..1]),
-        &|operations| Commitment {
-            signature: Signature([0; 64]),
-            ..Commitment::sign(&client(1), &hash, operations)
-        },
-    ];
-    for (number, commit) in commitments.into_iter().enumerate() {
-        let error = refused(&network, |content| {
-            content.commitment = Some(commit(&content.operations));
-        });
-        assert_eq!(error, TransactionError::Commitment, "{number}");
+    let real = session(&network);
+    let sign = |key, genesis, operations| Commitment::sign(&client(key), genesis, operations);
+    let forged = Commitment {
+        signature: Signature([0; 64]),
+        ..sign(1, &hash, &real.operations)
+    };
+    for commitment in [
+        sign(2, &hash, &real.operations),
+        sign(1, &other, &real.operations),
+        sign(1, &hash, &real.operations[..1]),
+        forged,
+    ] {
+        let error = refused(&network, |content| content.commitment = Some(commitment));
+        assert_eq!(error, TransactionError::Commitment);
     }
 }
 
