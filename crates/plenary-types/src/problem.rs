@@ -11,6 +11,18 @@ use std::{
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The members that every problem can have.
+const MEMBERS: [&str; 8] = [
+    "type",
+    "title",
+    "status",
+    "detail",
+    "code",
+    "stage",
+    "retryable",
+    "tx_hash",
+];
+
 /// Where something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,10 +146,12 @@ impl Problem {
         self
     }
 
-    /// The same problem with one more member.
+    /// The same problem with one more member; a name that every problem has is left alone.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+        if !MEMBERS.contains(&name) {
+            self.extra.insert(name.to_owned(), value.into());
+        }
         self
     }
 
