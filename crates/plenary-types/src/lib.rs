@@ -25,6 +25,7 @@ pub mod problem;
 pub mod receipt;
 pub mod signature;
 pub mod state;
+pub mod state_proof;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
@@ -44,5 +45,6 @@ pub use problem::{Problem, Stage};
 pub use receipt::{Receipt, ReceiptError, Verified};
 pub use signature::{ClientSignature, SignatureError};
 pub use state::{Changes, Read, StateKey, Version, Versioned};
+pub use state_proof::{StateProof, StateProofError};
 pub use time::Timestamp;
 pub use transaction::{Commitment, Content, ServiceId, Transaction, TransactionError};

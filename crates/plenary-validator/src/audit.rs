@@ -35,7 +35,9 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// The genesis is for another service.
-    #[error("the genesis is for service {genesis}, this program is {program}; audit with the program that the network runs")]
+    #[error(
+        "the genesis is for service {genesis}, this program is {program}; audit with the program that the network runs"
+    )]
     Service {
         /// What the genesis names.
         genesis: ServiceId,
@@ -98,7 +100,11 @@ pub fn audit(
         let height = block.header.height;
         let verdicts = Transaction::validate_all(&block.transactions, genesis);
         for (index, verdict) in verdicts.into_iter().enumerate() {
-            verdict.map_err(|error| AuditError::Transaction { height, index, error })?;
+            verdict.map_err(|error| AuditError::Transaction {
+                height,
+                index,
+                error,
+            })?;
         }
         for outcome in &block.outcomes {
             match outcome {

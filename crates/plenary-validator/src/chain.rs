@@ -54,7 +54,9 @@ pub enum BadBlock {
         found: u64,
     },
     /// Its time is before its parent's, or too far ahead.
-    #[error("its time {found} is not between its parent's {parent} and this node's {now} plus {MAX_CLOCK_DRIFT_MS} ms")]
+    #[error(
+        "its time {found} is not between its parent's {parent} and this node's {now} plus {MAX_CLOCK_DRIFT_MS} ms"
+    )]
     Time {
         /// The parent's time.
         parent: Timestamp,
@@ -84,7 +86,9 @@ pub enum BadBlock {
         index: usize,
     },
     /// An outcome is not what re-execution gives.
-    #[error("transaction {index} ({route}) is claimed as: {claimed}; re-execution gives: {computed}")]
+    #[error(
+        "transaction {index} ({route}) is claimed as: {claimed}; re-execution gives: {computed}"
+    )]
     Outcome {
         /// Its index.
         index: usize,
@@ -197,7 +201,11 @@ impl Chain {
             transactions,
             outcomes: execution.outcomes,
         };
-        self.remember(Arc::new(block.clone()), execution.prepared, execution.committed);
+        self.remember(
+            Arc::new(block.clone()),
+            execution.prepared,
+            execution.committed,
+        );
         Ok(Some(block))
     }
 
@@ -249,7 +257,11 @@ impl Chain {
             Some(executed) => executed.clone(),
             None => self.replay(block, &[])?,
         };
-        self.store.apply(executed.block.clone(), certificate, executed.prepared.clone())?;
+        self.store.apply(
+            executed.block.clone(),
+            certificate,
+            executed.prepared.clone(),
+        )?;
         self.unfinalized
             .retain(|_, other| other.block.header.height > block.header.height);
         Ok(true)
@@ -271,8 +283,12 @@ impl Chain {
 
     /// The transactions of blocks that are executed but not final, from the given one down.
     pub fn included(&self, ancestors: &[Arc<Block>]) -> HashSet<TransactionHash> {
-        let executed = ancestors.iter().filter_map(|block| self.unfinalized.get(&block.hash()));
-        executed.flat_map(|executed| executed.transactions.iter().copied()).collect()
+        let executed = ancestors
+            .iter()
+            .filter_map(|block| self.unfinalized.get(&block.hash()));
+        executed
+            .flat_map(|executed| executed.transactions.iter().copied())
+            .collect()
     }
 
     /// Executes those ancestors above the finalized tip that are not yet, and returns all of them.
@@ -281,7 +297,10 @@ impl Chain {
         let mut parents: Vec<Arc<Executed>> = Vec::with_capacity(ancestors.len());
         for block in ancestors.iter().filter(|block| block.header.height > tip) {
             if block.header.height != tip + 1 + parents.len() as u64 {
-                return Err(bad(block, BadBlock::Ancestor(tip + 1 + parents.len() as u64)));
+                return Err(bad(
+                    block,
+                    BadBlock::Ancestor(tip + 1 + parents.len() as u64),
+                ));
             }
             let executed = match self.unfinalized.get(&block.hash()) {
                 Some(executed) => executed.clone(),
@@ -300,7 +319,10 @@ impl Chain {
             },
             None => {
                 let tip = self.store.tip();
-                TipTime { height: tip.height, time: tip.time }
+                TipTime {
+                    height: tip.height,
+                    time: tip.time,
+                }
             }
         }
     }
@@ -316,7 +338,13 @@ impl Chain {
         let parent = self.tip_of(parents);
         if header.height != parent.height + 1 {
             let found = header.height;
-            return Err(bad(block, BadBlock::Height { parent: parent.height, found }));
+            return Err(bad(
+                block,
+                BadBlock::Height {
+                    parent: parent.height,
+                    found,
+                },
+            ));
         }
         if block.transactions.is_empty() {
             return Err(bad(block, BadBlock::Empty));
@@ -362,7 +390,10 @@ impl Chain {
             layers.push(merged.clone());
             layers.extend(below.iter().cloned());
             let view: Arc<dyn StateView> = Arc::new(Layered::new(layers, base.clone()));
-            let version = Version { height, index: index as u32 };
+            let version = Version {
+                height,
+                index: index as u32,
+            };
             let (outcome, changes) = self.executor.ratify(view, transaction, version)?;
             if outcome == Outcome::Committed {
                 Arc::make_mut(&mut merged).extend(changes);
@@ -370,11 +401,17 @@ impl Chain {
             }
             outcomes.push(outcome);
         }
-        let prepared: Vec<Arc<Prepared>> =
-            parents.iter().map(|parent| parent.prepared.clone()).collect();
+        let prepared: Vec<Arc<Prepared>> = parents
+            .iter()
+            .map(|parent| parent.prepared.clone())
+            .collect();
         let merged = Arc::unwrap_or_clone(merged);
         let prepared = Arc::new(self.store.prepare(&prepared, height, merged)?);
-        Ok(Execution { outcomes, prepared, committed })
+        Ok(Execution {
+            outcomes,
+            prepared,
+            committed,
+        })
     }
 
     fn remember(
@@ -411,7 +448,10 @@ fn disagreement(block: &Block, execution: &Execution) -> Option<BadBlock> {
     let pairs = block.outcomes.iter().zip(&execution.outcomes);
     for (index, (claimed, computed)) in pairs.enumerate() {
         if claimed != computed {
-            let request = block.transactions[index].operations.first().map(|first| &first.request);
+            let request = block.transactions[index]
+                .operations
+                .first()
+                .map(|first| &first.request);
             return Some(BadBlock::Outcome {
                 index,
                 route: request.map_or_else(String::new, |r| format!("{} {}", r.method, r.target)),
@@ -457,11 +497,17 @@ impl<'a> Repeats<'a> {
     /// execution.
     fn admit(&mut self, transaction: &Transaction, hash: TransactionHash) -> bool {
         let known = self.store.transaction(&hash).is_some()
-            || self.parents.iter().any(|parent| parent.transactions.contains(&hash))
+            || self
+                .parents
+                .iter()
+                .any(|parent| parent.transactions.contains(&hash))
             || !self.transactions.insert(hash);
         let repeats = |id: &OperationId| {
             self.operations.contains(id)
-                || self.parents.iter().any(|parent| parent.committed.contains(id))
+                || self
+                    .parents
+                    .iter()
+                    .any(|parent| parent.committed.contains(id))
                 || self.store.operation(id).is_some()
         };
         let ids: Vec<OperationId> = transaction.operation_ids().collect();

@@ -65,7 +65,10 @@ pub async fn operate(
         }
         let (own, path) = (node.clone(), request.path().to_owned());
         let (asked, by) = (request.clone(), author.clone());
-        let originated = node.guard.run(path, move || originate(&own, asked, by)).await;
+        let originated = node
+            .guard
+            .run(path, move || originate(&own, asked, by))
+            .await;
         let candidate = match originated.map_err(|refusal| refusal.problem())? {
             Originated::Transaction(candidate) => candidate,
             Originated::Refused(response) => return Ok(Answer::Refused(response)),
@@ -142,7 +145,8 @@ pub fn originate(node: &Node, request: Request, author: Author) -> Result<Origin
         Simulated::Refused(response) => Ok(Originated::Refused(response)),
         Simulated::Accepted(operation) => {
             let (genesis, service) = (node.genesis.hash(), node.genesis.service.clone());
-            let transaction = Transaction::sign(&node.key, &genesis, service, vec![operation], None);
+            let transaction =
+                Transaction::sign(&node.key, &genesis, service, vec![operation], None);
             Ok(Originated::Transaction(Candidate::new(transaction)))
         }
     }
@@ -161,12 +165,19 @@ async fn first_answer(
             same_request(&pending.transaction, id, request)?;
             if tokio::time::timeout_at(deadline, waiter).await.is_err() {
                 node.finality.forget(&pending.hash);
-                return Ok(Some(Answer::Pending { transaction: pending.hash }));
+                return Ok(Some(Answer::Pending {
+                    transaction: pending.hash,
+                }));
             }
         }
     }
-    let located = node.store.operation(&id).map_err(|error| Refusal::from(error).problem())?;
-    let Some(location) = located else { return Ok(None) };
+    let located = node
+        .store
+        .operation(&id)
+        .map_err(|error| Refusal::from(error).problem())?;
+    let Some(location) = located else {
+        return Ok(None);
+    };
     let (transaction, outcome) = node
         .transaction_at(location)
         .map_err(|error| error.problem())?;
@@ -179,7 +190,11 @@ async fn first_answer(
     answer_of(&transaction, id, landed).map(Some)
 }
 
-fn same_request(transaction: &Transaction, id: OperationId, request: &Request) -> Result<(), Problem> {
+fn same_request(
+    transaction: &Transaction,
+    id: OperationId,
+    request: &Request,
+) -> Result<(), Problem> {
     match operation_of(transaction, id) {
         Some(operation) if operation.request == *request => Ok(()),
         _ => Err(Refusal::NonceReused.problem()),
@@ -187,12 +202,17 @@ fn same_request(transaction: &Transaction, id: OperationId, request: &Request) -
 }
 
 fn operation_of(transaction: &Transaction, id: OperationId) -> Option<&Operation> {
-    transaction.operations.iter().find(|operation| operation.id() == id)
+    transaction
+        .operations
+        .iter()
+        .find(|operation| operation.id() == id)
 }
 
 fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answer, Problem> {
     let location = landed.location();
-    let (transaction, _) = node.transaction_at(location).map_err(|error| error.problem())?;
+    let (transaction, _) = node
+        .transaction_at(location)
+        .map_err(|error| error.problem())?;
     debug_assert_eq!(transaction.hash(), hash);
     match transaction.operations.first() {
         Some(operation) => answer_of(&transaction, operation.id(), landed),
@@ -200,7 +220,11 @@ fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answe
     }
 }
 
-fn answer_of(transaction: &Transaction, id: OperationId, landed: Landed) -> Result<Answer, Problem> {
+fn answer_of(
+    transaction: &Transaction,
+    id: OperationId,
+    landed: Landed,
+) -> Result<Answer, Problem> {
     let operation = operation_of(transaction, id).ok_or_else(|| Refusal::NonceReused.problem())?;
     Ok(Answer::Final {
         response: operation.response.clone(),

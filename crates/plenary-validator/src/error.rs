@@ -21,7 +21,9 @@ pub enum Refusal {
         height: u64,
     },
     /// An operation's time is too far from this node's clock.
-    #[error("operation {step} has time {time}, this node's clock says {now}; set the clock of the node that made it")]
+    #[error(
+        "operation {step} has time {time}, this node's clock says {now}; set the clock of the node that made it"
+    )]
     Clock {
         /// Which operation, from 0.
         step: usize,
@@ -37,22 +39,30 @@ pub enum Refusal {
         waiting: usize,
     },
     /// The originator has its share of the mempool.
-    #[error("{waiting} transactions of this originator are waiting for a block already; retry later")]
+    #[error(
+        "{waiting} transactions of this originator are waiting for a block already; retry later"
+    )]
     OriginatorFull {
         /// How many of it wait.
         waiting: usize,
     },
     /// The network wants signatures.
-    #[error("this network takes signed requests only: add Signature-Input and Signature (RFC 9421, Ed25519) covering @method, @target-uri and content-digest")]
+    #[error(
+        "this network takes signed requests only: add Signature-Input and Signature (RFC 9421, Ed25519) covering @method, @target-uri and content-digest"
+    )]
     Unsigned,
     /// A signature header does not hold.
     #[error("{0}")]
     Signature(#[from] SignatureError),
     /// The same nonce or key was used for another request.
-    #[error("this nonce (or Idempotency-Key) belongs to another request; draw a new one for each new request")]
+    #[error(
+        "this nonce (or Idempotency-Key) belongs to another request; draw a new one for each new request"
+    )]
     NonceReused,
     /// A handler did not come back in time.
-    #[error("the handler of {route} ran for more than {limit_ms} ms without an end and was given up")]
+    #[error(
+        "the handler of {route} ran for more than {limit_ms} ms without an end and was given up"
+    )]
     Overrun {
         /// Method and pattern.
         route: String,

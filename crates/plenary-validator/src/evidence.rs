@@ -31,7 +31,11 @@ impl EvidenceLog {
     ///
     /// Where the file cannot be read or written.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(path)?;
         let mut kept = Kept::default();
         for line in BufReader::new(file.try_clone()?).lines() {
             if let Ok(evidence) = serde_json::from_str(&line?) {
@@ -73,7 +77,9 @@ impl Kept {
     fn insert(&mut self, evidence: Evidence) -> bool {
         let round = evidence.first.round;
         let new = self.all.len() < MOST
-            && self.seen.insert((evidence.validator, round.epoch, round.view));
+            && self
+                .seen
+                .insert((evidence.validator, round.epoch, round.view));
         if new {
             self.all.push(evidence);
         }

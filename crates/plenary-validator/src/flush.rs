@@ -111,7 +111,10 @@ fn run(store: &Store, blocks: &mpsc::Receiver<Finalized>, failed: &impl Fn(Strin
         }
         let durable = store.flushed_height();
         for (height, acknowledgement) in group {
-            assert!(height <= durable, "a flush wrote everything applied before it");
+            assert!(
+                height <= durable,
+                "a flush wrote everything applied before it"
+            );
             acknowledgement.complete();
         }
     }

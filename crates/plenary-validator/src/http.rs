@@ -102,9 +102,11 @@ pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
 /// Where a part is over its bound or the method is none that services have.
 pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
     let (parts, body) = http.into_parts();
-    let method = parts.method.as_str().parse().map_err(|error| {
-        Problem::new(405, "method-not-allowed", error).at(Stage::Request)
-    })?;
+    let method = parts
+        .method
+        .as_str()
+        .parse()
+        .map_err(|error| Problem::new(405, "method-not-allowed", error).at(Stage::Request))?;
     let target = parts
         .uri
         .path_and_query()
@@ -116,19 +118,33 @@ pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
     }
     let content_type = text(&parts.headers, &header::CONTENT_TYPE)?.unwrap_or_default();
     if content_type.len() > MAX_CONTENT_TYPE_BYTES {
-        return Err(Problem::bad_request("content-type-too-long", "Content-Type is too long")
-            .at(Stage::Request));
+        return Err(
+            Problem::bad_request("content-type-too-long", "Content-Type is too long")
+                .at(Stage::Request),
+        );
     }
     let content_type = content_type.to_owned();
     let body = read_body(body, MAX_BODY_BYTES).await?;
-    Ok((parts, Request { method, target, content_type, body }))
+    Ok((
+        parts,
+        Request {
+            method,
+            target,
+            content_type,
+            body,
+        },
+    ))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
-    headers.get(name).map(HeaderValue::to_str).transpose().map_err(|_| {
-        let detail = format!("the header {name} is not plain ASCII");
-        Problem::bad_request("malformed-header", detail).at(Stage::Request)
-    })
+    headers
+        .get(name)
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_| {
+            let detail = format!("the header {name} is not plain ASCII");
+            Problem::bad_request("malformed-header", detail).at(Stage::Request)
+        })
 }
 
 /// Who sent a request: a client whose signature holds, or nobody in particular where the network
@@ -160,7 +176,8 @@ pub fn author(
     for scheme in ["http", "https"] {
         let origin = format!("{scheme}://{host}");
         let (input, signature) = (input.unwrap_or_default(), signature.unwrap_or_default());
-        let signature = ClientSignature::from_headers(input, signature, &origin).map_err(refused)?;
+        let signature =
+            ClientSignature::from_headers(input, signature, &origin).map_err(refused)?;
         verdict = signature.verify(request).and_then(|()| {
             signature.check_time(now)?;
             Ok(Author::Signed(signature))
@@ -182,7 +199,9 @@ fn anonymous(key: Option<&str>) -> Result<Author, Problem> {
         None => {
             let mut nonce = [0; 32];
             getrandom::fill(&mut nonce).map_err(|error| {
-                Problem::new(503, "no-randomness", error).at(Stage::Request).retryable()
+                Problem::new(503, "no-randomness", error)
+                    .at(Stage::Request)
+                    .retryable()
             })?;
             Bytes::copy_from_slice(&nonce)
         }
@@ -192,14 +211,20 @@ fn anonymous(key: Option<&str>) -> Result<Author, Problem> {
 
 /// How long a client is willing to wait (`Prefer`, RFC 7240); zero for `respond-async`.
 pub fn wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let preferences = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut wait = DEFAULT_WAIT;
     for preference in preferences.flat_map(|value| value.split([',', ';'])) {
         let preference = preference.trim();
         if preference.eq_ignore_ascii_case("respond-async") {
             return Duration::ZERO;
         }
-        if let Some(seconds) = preference.strip_prefix("wait=").and_then(|s| s.parse().ok()) {
+        if let Some(seconds) = preference
+            .strip_prefix("wait=")
+            .and_then(|s| s.parse().ok())
+        {
             wait = Duration::from_secs(seconds).min(MAX_WAIT);
         }
     }

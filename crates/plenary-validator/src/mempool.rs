@@ -135,14 +135,24 @@ impl Mempool {
     }
 
     fn check_bounds(&self, originator: &PublicKey, size: usize) -> Result<(), Refusal> {
-        let Bounds { transactions, bytes, share } = self.bounds;
+        let Bounds {
+            transactions,
+            bytes,
+            share,
+        } = self.bounds;
         if self.queue.len() >= transactions || self.bytes + size > bytes {
-            return Err(Refusal::MempoolFull { waiting: self.queue.len() });
+            return Err(Refusal::MempoolFull {
+                waiting: self.queue.len(),
+            });
         }
         let none = Load::default();
         let load = self.loads.get(originator).unwrap_or(&none);
-        if load.transactions >= transactions * share / 100 || load.bytes + size > bytes * share / 100 {
-            return Err(Refusal::OriginatorFull { waiting: load.transactions });
+        if load.transactions >= transactions * share / 100
+            || load.bytes + size > bytes * share / 100
+        {
+            return Err(Refusal::OriginatorFull {
+                waiting: load.transactions,
+            });
         }
         Ok(())
     }
@@ -174,14 +184,24 @@ impl Mempool {
             let mut times = operations.map(|operation| operation.time);
             times.any(|time| time.plus_ms(MAX_OPERATION_AGE_MS) < now)
         };
-        let old: Vec<_> = self.queue.values().filter(old).map(|old| old.hash).collect();
+        let old: Vec<_> = self
+            .queue
+            .values()
+            .filter(old)
+            .map(|old| old.hash)
+            .collect();
         old.iter().filter_map(|hash| self.remove(hash)).collect()
     }
 
     /// The oldest transactions of an originator, at most `most`.
     pub fn oldest_of(&self, originator: &PublicKey, most: usize) -> Vec<Arc<Candidate>> {
         let own = |candidate: &&Arc<Candidate>| candidate.transaction.originator == *originator;
-        self.queue.values().filter(own).take(most).cloned().collect()
+        self.queue
+            .values()
+            .filter(own)
+            .take(most)
+            .cloned()
+            .collect()
     }
 
     /// The oldest transactions that fit a block and are not in `excluded`, in order of arrival.

@@ -43,13 +43,37 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("height", "Finalized height", metrics.height.clone());
-        registry.register("mempool_transactions", "Transactions that wait", metrics.pending.clone());
+        registry.register(
+            "mempool_transactions",
+            "Transactions that wait",
+            metrics.pending.clone(),
+        );
         let counters = [
-            ("transactions_committed", "Transactions committed", &metrics.committed),
-            ("transactions_conflicted", "Transactions in conflict", &metrics.conflicts),
-            ("transactions_rejected", "Transactions rejected", &metrics.rejected),
-            ("proposals_refused", "Proposals that got no vote", &metrics.refused_proposals),
-            ("peer_garbage", "Messages of peers that do not decode", &metrics.garbage),
+            (
+                "transactions_committed",
+                "Transactions committed",
+                &metrics.committed,
+            ),
+            (
+                "transactions_conflicted",
+                "Transactions in conflict",
+                &metrics.conflicts,
+            ),
+            (
+                "transactions_rejected",
+                "Transactions rejected",
+                &metrics.rejected,
+            ),
+            (
+                "proposals_refused",
+                "Proposals that got no vote",
+                &metrics.refused_proposals,
+            ),
+            (
+                "peer_garbage",
+                "Messages of peers that do not decode",
+                &metrics.garbage,
+            ),
             ("evidence", "Pieces of evidence reported", &metrics.evidence),
         ];
         for (name, help, counter) in counters {

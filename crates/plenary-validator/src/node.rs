@@ -98,7 +98,17 @@ impl Node {
     ///
     /// Where the ledger does not re-execute, or the state cannot be read.
     pub fn new(parts: Parts) -> Result<Self, ChainError> {
-        let Parts { genesis, key, service, executor, store, evidence, flusher, demand, clock } = parts;
+        let Parts {
+            genesis,
+            key,
+            service,
+            executor,
+            store,
+            evidence,
+            flusher,
+            demand,
+            clock,
+        } = parts;
         let mut chain = Chain::new(genesis.clone(), executor.clone(), store.clone());
         chain.catch_up()?;
         let tip = store.tip().height;
@@ -218,7 +228,11 @@ impl Node {
         for (step, operation) in operations {
             let time = operation.time;
             if time > now.plus_ms(MAX_CLOCK_DRIFT_MS) || time.plus_ms(MAX_OPERATION_AGE_MS) < now {
-                return Err(Refusal::Clock { step, time: time.0, now: now.0 });
+                return Err(Refusal::Clock {
+                    step,
+                    time: time.0,
+                    now: now.0,
+                });
             }
         }
         Ok(())
@@ -327,13 +341,14 @@ impl Node {
         let mut descendants = Vec::new();
         while certificate.is_none() && descendants.len() < MAX_DESCENDANTS {
             let next = location.height + 1 + descendants.len() as u64;
-            let Some((above, own)) = self.store.block(next)? else { return Ok(None) };
+            let Some((above, own)) = self.store.block(next)? else {
+                return Ok(None);
+            };
             descendants.push(above.header.clone());
             certificate = own;
         }
-        Ok(certificate.and_then(|certificate| {
-            Receipt::new(&block, location.index, descendants, certificate)
-        }))
+        Ok(certificate
+            .and_then(|certificate| Receipt::new(&block, location.index, descendants, certificate)))
     }
 
     /// Makes what is final durable and stops the node's own thread.
@@ -387,7 +402,10 @@ impl Application for Node {
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
         self.expire(proposal.now);
         let excluded: HashSet<TransactionHash> = self.chain.lock().included(ancestors);
-        let candidates = self.mempool.lock().select(&excluded, MAX_BLOCK_TRANSACTIONS);
+        let candidates = self
+            .mempool
+            .lock()
+            .select(&excluded, MAX_BLOCK_TRANSACTIONS);
         let built = self.chain.lock().build(proposal, ancestors, &candidates);
         match built {
             Ok(block) => block,

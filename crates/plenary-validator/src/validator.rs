@@ -51,7 +51,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The genesis is for another service.
-    #[error("the genesis is for service {genesis}, this program is {program}; start the program that the network was made for")]
+    #[error(
+        "the genesis is for service {genesis}, this program is {program}; start the program that the network was made for"
+    )]
     Service {
         /// What the genesis names.
         genesis: ServiceId,
@@ -76,7 +78,9 @@ pub enum StartError {
     #[error("the ledger and this program do not agree: {0}")]
     Replay(#[from] ChainError),
     /// The HTTP address cannot be listened on.
-    #[error("cannot serve HTTP on {address}: {error}; another program may use the port, choose another one")]
+    #[error(
+        "cannot serve HTTP on {address}: {error}; another program may use the port, choose another one"
+    )]
     Http {
         /// The address.
         address: SocketAddr,
@@ -102,25 +106,31 @@ struct EngineCell(Mutex<Option<Engine>>);
 
 impl EngineView for EngineCell {
     fn status(&self) -> Status {
-        self.0.lock().as_ref().map(Engine::status).unwrap_or_default()
+        self.0
+            .lock()
+            .as_ref()
+            .map(Engine::status)
+            .unwrap_or_default()
     }
 
     fn metrics(&self) -> String {
-        self.0.lock().as_ref().map(Engine::metrics).unwrap_or_default()
+        self.0
+            .lock()
+            .as_ref()
+            .map(Engine::metrics)
+            .unwrap_or_default()
     }
 }
 
 fn system_time() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(since.as_millis() as u64)
 }
 
 /// Opens what a validator keeps under `directory`, making it where it is new.
-fn open_store(
-    service: &Service,
-    genesis: &Genesis,
-    directory: &Path,
-) -> Result<Store, StartError> {
+fn open_store(service: &Service, genesis: &Genesis, directory: &Path) -> Result<Store, StartError> {
     let program = service.id();
     if genesis.service != program {
         let genesis = genesis.service.clone();
@@ -140,13 +150,30 @@ fn open_store(
 ///
 /// What is wrong, and what to do about it.
 pub async fn start(service: Service, settings: Settings) -> Result<Validator, StartError> {
-    let Settings { genesis, key, data_dir, http, p2p, peers, double_run } = settings;
+    let Settings {
+        genesis,
+        key,
+        data_dir,
+        http,
+        p2p,
+        peers,
+        double_run,
+    } = settings;
     let store = Arc::new(open_store(&service, &genesis, &data_dir)?);
-    let directory = |error| StartError::Directory { path: data_dir.clone(), error };
+    let directory = |error| StartError::Directory {
+        path: data_dir.clone(),
+        error,
+    };
     let evidence = EvidenceLog::open(&data_dir.join("evidence.jsonl")).map_err(directory)?;
     let listener = TcpListener::bind(http).await;
-    let listener = listener.map_err(|error| StartError::Http { address: http, error })?;
-    let address = listener.local_addr().map_err(|error| StartError::Http { address: http, error })?;
+    let listener = listener.map_err(|error| StartError::Http {
+        address: http,
+        error,
+    })?;
+    let address = listener.local_addr().map_err(|error| StartError::Http {
+        address: http,
+        error,
+    })?;
 
     let (flush_failed, mut flush_failure) = watch::channel(None);
     let flusher = Flusher::grouped(store.clone(), move |reason| {
@@ -158,7 +185,13 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
     let node = Arc::new(Node::new(Parts {
         genesis: genesis.clone(),
         key,
-        executor: Arc::new(Executor::new(service.clone(), Options { double_run, ..Options::default() })),
+        executor: Arc::new(Executor::new(
+            service.clone(),
+            Options {
+                double_run,
+                ..Options::default()
+            },
+        )),
         service,
         store,
         evidence,
@@ -189,7 +222,10 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
     }));
 
     let (stopping, stopped) = watch::channel(false);
-    let api = Api { node: node.clone(), engine: engine.clone() };
+    let api = Api {
+        node: node.clone(),
+        engine: engine.clone(),
+    };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();
     tasks.push(tokio::spawn(async move {
@@ -208,7 +244,13 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
             own.rebroadcast();
         }
     }));
-    Ok(Validator { node, engine, address, stopping, tasks })
+    Ok(Validator {
+        node,
+        engine,
+        address,
+        stopping,
+        tasks,
+    })
 }
 
 async fn serve(listener: TcpListener, api: Api, mut stopped: watch::Receiver<bool>) {
@@ -260,6 +302,8 @@ impl Validator {
             node.stop();
             stopped
         });
-        stopped.await.unwrap_or_else(|error| Err(EngineError::Stopped(error.to_string())))
+        stopped
+            .await
+            .unwrap_or_else(|error| Err(EngineError::Stopped(error.to_string())))
     }
 }

@@ -22,9 +22,8 @@ pub(super) async fn block(
 /// A block for people: hashes and outcomes; transactions have a resource of their own.
 pub(super) fn describe(block: &Block, certificate: Option<&Certificate>) -> Value {
     let transactions = block.transactions.iter().zip(&block.outcomes);
-    let transactions = transactions.map(|(transaction, outcome)| {
-        json!({ "hash": transaction.hash(), "outcome": outcome })
-    });
+    let transactions = transactions
+        .map(|(transaction, outcome)| json!({ "hash": transaction.hash(), "outcome": outcome }));
     json!({
         "hash": block.hash(),
         "header": block.header,

@@ -29,7 +29,8 @@ pub(super) async fn events(
     query: Result<Query<Start>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let malformed = |detail: String| Problem::bad_request("malformed-cursor", detail).at(Stage::Request);
+    let malformed =
+        |detail: String| Problem::bad_request("malformed-cursor", detail).at(Stage::Request);
     let Query(start) = query.map_err(|rejection| malformed(rejection.body_text()))?;
     let heights = api.node.finality.heights();
     let next = match (headers.get("last-event-id"), start.from) {
@@ -41,10 +42,13 @@ pub(super) async fn events(
         (None, Some(from)) => from.max(1),
         (None, None) => *heights.borrow() + 1,
     };
-    let stream = stream::unfold((api, heights, next), |(api, mut heights, height)| async move {
-        let event = event_at(&api, &mut heights, height).await?;
-        Some((Ok(event), (api, heights, height + 1)))
-    });
+    let stream = stream::unfold(
+        (api, heights, next),
+        |(api, mut heights, height)| async move {
+            let event = event_at(&api, &mut heights, height).await?;
+            Some((Ok(event), (api, heights, height + 1)))
+        },
+    );
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 

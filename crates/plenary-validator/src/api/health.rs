@@ -20,7 +20,9 @@ pub(super) async fn livez() -> &'static str {
 /// Ready means: connected with a quorum, and the height advances when there is work.
 pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Failure> {
     let not_ready = |detail: String| {
-        let problem = Problem::new(503, "not-ready", detail).at(Stage::Layer1).retryable();
+        let problem = Problem::new(503, "not-ready", detail)
+            .at(Stage::Layer1)
+            .retryable();
         Failure(problem)
     };
     let node = &api.node;

@@ -5,22 +5,88 @@ use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
 
 /// One resource of the framework: method, path, summary, path parameters, success status.
-type Resource = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
+type Resource = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+);
 
 const RESOURCES: &[Resource] = &[
-    ("get", "/plenary/v1/status", "The network, and this node's place in it", &[], "200"),
+    (
+        "get",
+        "/plenary/v1/status",
+        "The network, and this node's place in it",
+        &[],
+        "200",
+    ),
     ("get", "/plenary/v1/genesis", "The genesis file", &[], "200"),
-    ("get", "/plenary/v1/validators", "The validators", &[], "200"),
-    ("get", "/plenary/v1/blocks/{height}", "A final block", &["height"], "200"),
-    ("post", "/plenary/v1/transactions", "Submit a transaction and wait for its outcome (Prefer: respond-async, wait=N)", &[], "200"),
-    ("get", "/plenary/v1/transactions/{hash}", "A transaction that is final or waiting", &["hash"], "200"),
-    ("get", "/plenary/v1/receipts/{hash}", "The receipt of a final transaction", &["hash"], "200"),
-    ("get", "/plenary/v1/state/{table}/{key}", "An entry of the state, with proof", &["table", "key"], "200"),
-    ("get", "/plenary/v1/evidence", "Proof of validators' misbehaviour", &[], "200"),
-    ("get", "/plenary/v1/events", "Final blocks as server-sent events (Last-Event-ID, from)", &[], "200"),
+    (
+        "get",
+        "/plenary/v1/validators",
+        "The validators",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/blocks/{height}",
+        "A final block",
+        &["height"],
+        "200",
+    ),
+    (
+        "post",
+        "/plenary/v1/transactions",
+        "Submit a transaction and wait for its outcome (Prefer: respond-async, wait=N)",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/transactions/{hash}",
+        "A transaction that is final or waiting",
+        &["hash"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/receipts/{hash}",
+        "The receipt of a final transaction",
+        &["hash"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/state/{table}/{key}",
+        "An entry of the state, with proof",
+        &["table", "key"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/evidence",
+        "Proof of validators' misbehaviour",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/events",
+        "Final blocks as server-sent events (Last-Event-ID, from)",
+        &[],
+        "200",
+    ),
     ("get", "/metrics", "Metrics for Prometheus", &[], "200"),
     ("get", "/livez", "Whether the process lives", &[], "200"),
-    ("get", "/readyz", "Whether the height advances when there is work", &[], "200"),
+    (
+        "get",
+        "/readyz",
+        "Whether the height advances when there is work",
+        &[],
+        "200",
+    ),
 ];
 
 pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {

@@ -18,7 +18,9 @@ pub(super) async fn receipt(
     let receipt = api.node.receipt(location)?;
     let receipt = receipt.ok_or_else(|| {
         let detail = "the block is final, but this node has not yet got a certificate above it";
-        Problem::new(503, "certificate-pending", detail).at(Stage::Layer1).retryable()
+        Problem::new(503, "certificate-pending", detail)
+            .at(Stage::Layer1)
+            .retryable()
     })?;
     Ok(Json(receipt))
 }

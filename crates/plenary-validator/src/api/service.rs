@@ -12,10 +12,7 @@ use axum::{
 use plenary_service::RouteKind;
 use serde_json::{Value, json};
 
-pub(super) async fn serve(
-    State(api): State<Api>,
-    http: HttpRequest,
-) -> Result<Response, Failure> {
+pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<Response, Failure> {
     let node = &api.node;
     let (parts, request) = from_http(http).await?;
     let route = node.service.route(&request)?;
@@ -27,7 +24,12 @@ pub(super) async fn serve(
     match operate(node, request, author, wait(&parts.headers)).await? {
         Answer::Pending { transaction } => Ok(accepted(transaction)),
         Answer::Refused(response) => Ok(to_http(response)),
-        Answer::Final { mut response, transaction, landed, session } => {
+        Answer::Final {
+            mut response,
+            transaction,
+            landed,
+            session,
+        } => {
             if commits {
                 let l1 = json!({ "block_height": landed.height, "tx_hash": transaction });
                 response.body = with_member(&response.body, "l1", l1);

@@ -4,7 +4,10 @@ use super::{Api, bad_path};
 use crate::{api::transactions::text_or_hex, http::Failure};
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::{PathRejection, QueryRejection}},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
 };
 use plenary_types::{Problem, Stage, StateKey};
 use serde::Deserialize;
@@ -23,7 +26,8 @@ pub(super) async fn entry(
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<At>, QueryRejection>,
 ) -> Result<Json<Value>, Failure> {
-    let malformed = |detail: String| Problem::bad_request("malformed-key", detail).at(Stage::Request);
+    let malformed =
+        |detail: String| Problem::bad_request("malformed-key", detail).at(Stage::Request);
     let Path((table, key)) = path.map_err(bad_path)?;
     let Query(at) = query.map_err(|rejection| malformed(rejection.body_text()))?;
     let bytes = match key.strip_prefix("0x") {
@@ -39,9 +43,9 @@ pub(super) async fn entry(
     };
     let proof = api.node.store.prove(&key, height)?;
     let root = block.header.state;
-    let entry = proof.verify(&root, &key).map_err(|error| {
-        Problem::new(500, "state-proof", error).at(Stage::Layer1)
-    })?;
+    let entry = proof
+        .verify(&root, &key)
+        .map_err(|error| Problem::new(500, "state-proof", error).at(Stage::Layer1))?;
     Ok(Json(json!({
         "height": height,
         "state_root": root,

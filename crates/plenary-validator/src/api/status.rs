@@ -46,14 +46,18 @@ pub(super) async fn validators(State(api): State<Api>) -> Json<Value> {
     let own = api.node.key.public_key();
     let engine = api.engine.status();
     let genesis = &api.node.genesis;
-    let validators = genesis.validators.iter().enumerate().map(|(index, member)| {
-        json!({
-            "index": index,
-            "name": member.name,
-            "key": member.key,
-            "connected": member.key == own || engine.connected.contains(&member.key),
-        })
-    });
+    let validators = genesis
+        .validators
+        .iter()
+        .enumerate()
+        .map(|(index, member)| {
+            json!({
+                "index": index,
+                "name": member.name,
+                "key": member.key,
+                "connected": member.key == own || engine.connected.contains(&member.key),
+            })
+        });
     Json(json!({
         "validators": validators.collect::<Vec<_>>(),
         "quorum": genesis.quorum(),

@@ -4,8 +4,8 @@ use crate::world::{Disguise, World, link, run, seeds};
 use bytes::Bytes;
 use plenary_consensus::{Acknowledgement, Application, Proposal, simulation::Misbehaviour};
 use plenary_types::{
-    Block, BlockHash, Certificate, Digest, Outcome, PublicKey, Timestamp,
-    block::outcome_leaves, evidence::Evidence, merkle,
+    Block, BlockHash, Certificate, Digest, Outcome, PublicKey, Timestamp, block::outcome_leaves,
+    evidence::Evidence, merkle,
 };
 use plenary_validator::node::Node;
 use std::{sync::Arc, time::Duration};
@@ -55,7 +55,10 @@ impl Application for Liar {
             Lie::StateRoot => block.header.state = Digest([7; 32]),
             Lie::Outcomes => {
                 for outcome in &mut block.outcomes {
-                    *outcome = Outcome::Conflict { step: 0, keys: Vec::new() };
+                    *outcome = Outcome::Conflict {
+                        step: 0,
+                        keys: Vec::new(),
+                    };
                 }
             }
             Lie::Clock => block.header.time = block.header.time.plus_ms(3_600_000),
@@ -153,8 +156,14 @@ fn misbehaving(seed: u64, n: usize, misbehaviour: Misbehaviour) {
         world.assert_agreement_and_validity();
         for node in world.nodes() {
             for evidence in node.evidence.all() {
-                assert!(evidence.verify(&world.genesis), "evidence that proves nothing");
-                assert!(evidence.validator as usize >= n - f, "a correct validator is accused");
+                assert!(
+                    evidence.verify(&world.genesis),
+                    "evidence that proves nothing"
+                );
+                assert!(
+                    evidence.validator as usize >= n - f,
+                    "a correct validator is accused"
+                );
             }
         }
         if misbehaviour == Misbehaviour::ConflictingVotes {

@@ -43,7 +43,10 @@ fn the_same_seed_gives_the_same_chain() {
 #[test]
 fn losing_messages_delays_but_loses_nothing() {
     for seed in seeds(10) {
-        let lossy = Link { loss: 0.1, ..link() };
+        let lossy = Link {
+            loss: 0.1,
+            ..link()
+        };
         run(seed, 4, lossy, async |mut world: World| {
             world.start_all(0..4).await;
             for validator in 0..4 {
@@ -70,8 +73,15 @@ fn a_minority_partition_stops_and_catches_up_when_it_heals() {
                 world.sleep(Duration::from_millis(200)).await;
             }
             world.sleep(Duration::from_secs(5)).await;
-            assert!(world.node(0).store.tip().height > before, "the majority goes on");
-            assert_eq!(world.node(3).store.tip().height, before, "the minority cannot decide");
+            assert!(
+                world.node(0).store.tip().height > before,
+                "the majority goes on"
+            );
+            assert_eq!(
+                world.node(3).store.tip().height,
+                before,
+                "the minority cannot decide"
+            );
             world.network.heal().await;
             world.deposit(0, 3);
             world.settle(PATIENCE).await;
@@ -131,12 +141,17 @@ fn all_validators_killed_at_any_point_come_back_with_what_was_final() {
             }
             world.sleep(Duration::from_millis(2 * delay)).await;
             let (height, hash) = {
-                let tip = world.nodes().map(|node| node.store.tip()).max_by_key(|tip| tip.height);
+                let tip = world
+                    .nodes()
+                    .map(|node| node.store.tip())
+                    .max_by_key(|tip| tip.height);
                 tip.map(|tip| (tip.height, tip.hash)).unwrap()
             };
             // What only waited in memory dies with the processes; its clients send it again.
             let node = world.node(0).clone();
-            world.deposits.retain(|hash, _| node.store.transaction(hash).unwrap().is_some());
+            world
+                .deposits
+                .retain(|hash, _| node.store.transaction(hash).unwrap().is_some());
             for validator in 0..4 {
                 world.crash(validator).await;
             }

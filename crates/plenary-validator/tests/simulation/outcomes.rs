@@ -32,7 +32,11 @@ fn session(world: &World, validator: usize, requests: &[Request]) -> Vec<Operati
         let signature =
             ClientSignature::sign(&client(), request, "http://node", &nonce, now.0 / 1000);
         let author = Author::Signed(signature.unwrap());
-        match node.executor.step(&mut session, request.clone(), author, now).unwrap() {
+        match node
+            .executor
+            .step(&mut session, request.clone(), author, now)
+            .unwrap()
+        {
             Simulated::Accepted(operation) => operation,
             Simulated::Refused(response) => panic!("refused: {:?}", response.body),
         }
@@ -41,7 +45,11 @@ fn session(world: &World, validator: usize, requests: &[Request]) -> Vec<Operati
 }
 
 fn commitment(world: &World, operations: &[Operation]) -> Option<Commitment> {
-    Some(Commitment::sign(&client(), &world.genesis.hash(), operations))
+    Some(Commitment::sign(
+        &client(),
+        &world.genesis.hash(),
+        operations,
+    ))
 }
 
 fn transaction(world: &World, originator: usize, operations: Vec<Operation>) -> Transaction {
@@ -63,7 +71,9 @@ fn signed(
 
 async fn outcome(world: &mut World, hash: TransactionHash) -> Outcome {
     for _ in 0..PATIENCE.as_millis() / 20 {
-        let landed = world.nodes().all(|node| node.store.transaction(&hash).unwrap().is_some());
+        let landed = world
+            .nodes()
+            .all(|node| node.store.transaction(&hash).unwrap().is_some());
         if landed {
             let mut outcomes: Vec<Outcome> = world
                 .nodes()
@@ -91,7 +101,9 @@ fn simulate<T>(script: impl AsyncFnOnce(World) -> T) -> T {
     run(0, 4, link(), async |mut world: World| {
         world.start_all(0..4).await;
         for (account, amount) in [("ann", 100), ("bob", 50)] {
-            let candidate = world.originate(0, deposit_request(account, amount)).unwrap();
+            let candidate = world
+                .originate(0, deposit_request(account, amount))
+                .unwrap();
             let hash = world.submit(0, candidate);
             assert_eq!(outcome(&mut world, hash).await, Outcome::Committed);
         }
@@ -135,7 +147,10 @@ fn a_session_whose_reads_are_stale_but_whose_responses_agree_is_committed() {
         let hash = submit(&mut world, 1, transaction);
         assert_eq!(outcome(&mut world, hash).await, Outcome::Committed);
         let touched = world.balance(world.node(0), "touched-ann");
-        assert_eq!(touched, 105, "it wrote what it read at commit, not what it had read before");
+        assert_eq!(
+            touched, 105,
+            "it wrote what it read at commit, not what it had read before"
+        );
     });
 }
 
@@ -153,7 +168,10 @@ fn a_session_that_others_overtook_ends_in_conflict_that_names_step_and_keys() {
         };
         // The first transfer answers with ann's balance, which nobody changed.
         assert_eq!(step, 1);
-        assert_eq!(keys.iter().map(ToString::to_string).collect::<Vec<_>>(), ["accounts/bob"]);
+        assert_eq!(
+            keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["accounts/bob"]
+        );
         assert_eq!(balances(&world), (100, 55), "nothing of it is applied");
     });
 }
@@ -165,7 +183,12 @@ fn a_wrong_response_is_rejected_and_names_who_signed_it() {
         operations[1].response.body = Bytes::from_static(b"1000000");
         let transaction = transaction(&world, 1, operations);
         let hash = submit(&mut world, 3, transaction);
-        let Outcome::Rejected { step, reason, signer } = outcome(&mut world, hash).await else {
+        let Outcome::Rejected {
+            step,
+            reason,
+            signer,
+        } = outcome(&mut world, hash).await
+        else {
             panic!("expected a rejection");
         };
         assert_eq!(step, 1);
@@ -187,7 +210,13 @@ fn a_request_that_only_reads_is_rejected_as_an_operation() {
         let transaction = transaction(&world, 1, operations);
         let hash = submit(&mut world, 1, transaction);
         let outcome = outcome(&mut world, hash).await;
-        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::NotAnOperation, .. }));
+        assert!(matches!(
+            outcome,
+            Outcome::Rejected {
+                reason: Reason::NotAnOperation,
+                ..
+            }
+        ));
     });
 }
 
@@ -195,8 +224,12 @@ fn a_request_that_only_reads_is_rejected_as_an_operation() {
 fn a_forged_request_is_refused_at_the_door() {
     simulate(async |world: World| {
         let mut operations = session(&world, 1, &workflow());
-        operations[0].request.body = Bytes::from_static(b"{\"from\":\"ann\",\"to\":\"eve\",\"amount\":100}");
-        let refusal = world.node(1).submit(transaction(&world, 1, operations)).unwrap_err();
+        operations[0].request.body =
+            Bytes::from_static(b"{\"from\":\"ann\",\"to\":\"eve\",\"amount\":100}");
+        let refusal = world
+            .node(1)
+            .submit(transaction(&world, 1, operations))
+            .unwrap_err();
         let forged = Refusal::Transaction(TransactionError::ClientSignature {
             step: 0,
             error: plenary_types::SignatureError::Invalid(client().public_key()),
@@ -213,7 +246,10 @@ fn another_order_than_the_client_signed_is_refused_at_the_door() {
         operations.swap(0, 1);
         let reordered = signed(&world, 1, operations, commitment);
         let refusal = world.node(1).submit(reordered).unwrap_err();
-        assert!(matches!(refusal, Refusal::Transaction(TransactionError::Commitment)));
+        assert!(matches!(
+            refusal,
+            Refusal::Transaction(TransactionError::Commitment)
+        ));
     });
 }
 
@@ -225,7 +261,10 @@ fn a_step_left_out_is_refused_at_the_door() {
         operations.pop();
         let shortened = signed(&world, 1, operations, commitment);
         let refusal = world.node(1).submit(shortened).unwrap_err();
-        assert!(matches!(refusal, Refusal::Transaction(TransactionError::Commitment)));
+        assert!(matches!(
+            refusal,
+            Refusal::Transaction(TransactionError::Commitment)
+        ));
     });
 }
 

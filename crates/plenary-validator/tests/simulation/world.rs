@@ -79,7 +79,10 @@ fn genesis(validators: usize) -> (Arc<Genesis>, Vec<PrivateKey>) {
         "simulation",
         Timestamp(START),
         ClientSignatures::Optional,
-        ServiceId { name: "bank".into(), version: "1.0.0".into() },
+        ServiceId {
+            name: "bank".into(),
+            version: "1.0.0".into(),
+        },
         members.collect(),
         Vec::new(),
         serde_json::Value::Null,
@@ -104,11 +107,24 @@ pub fn run<T>(seed: u64, validators: usize, link: Link, script: impl AsyncFnOnce
         link,
     };
     plenary_consensus::simulation::run(settings, |network| async move {
-        let place = || Place { disk: Disk::new(), node: None, outbox: Outbox::default() };
+        let place = || Place {
+            disk: Disk::new(),
+            node: None,
+            outbox: Outbox::default(),
+        };
         let places = keys.iter().map(|_| place()).collect();
         let clock = Arc::new(AtomicU64::new(START));
         let deposits = BTreeMap::new();
-        script(World { network, genesis, keys, places, clock, nonce: 0, deposits }).await
+        script(World {
+            network,
+            genesis,
+            keys,
+            places,
+            clock,
+            nonce: 0,
+            deposits,
+        })
+        .await
     })
 }
 
@@ -124,7 +140,8 @@ pub fn link() -> Link {
 impl World {
     /// Starts, or restarts, a validator on what its disk holds.
     pub async fn start(&mut self, validator: usize) {
-        self.start_as(validator, &(Box::new(|node| node) as Disguise)).await;
+        self.start_as(validator, &(Box::new(|node| node) as Disguise))
+            .await;
     }
 
     /// Starts a validator that runs what `disguise` makes of a correct node.
@@ -132,7 +149,10 @@ impl World {
         let place = &mut self.places[validator];
         let store = open_store(&place.disk, &self.genesis);
         let service: Arc<Service> = Arc::new(bank::service());
-        let options = Options { double_run: true, ..Options::default() };
+        let options = Options {
+            double_run: true,
+            ..Options::default()
+        };
         let demand = Demand::new();
         let clock = self.clock.clone();
         let node = Node::new(Parts {
@@ -254,7 +274,9 @@ impl World {
             assert!(
                 self.network.now().0 < deadline,
                 "not settled within {most:?}: heights {:?}, pending {:?}",
-                self.nodes().map(|node| node.store.tip().height).collect::<Vec<_>>(),
+                self.nodes()
+                    .map(|node| node.store.tip().height)
+                    .collect::<Vec<_>>(),
                 self.nodes().map(|node| node.pending()).collect::<Vec<_>>(),
             );
             self.sleep(Duration::from_millis(20)).await;
@@ -300,9 +322,16 @@ impl World {
 
     /// A balance as a node answers it from finalized state.
     pub fn balance(&self, node: &Node, account: &str) -> u64 {
-        let request = bank::request(plenary_types::Method::Get, &format!("/accounts/{account}"), &());
+        let request = bank::request(
+            plenary_types::Method::Get,
+            &format!("/accounts/{account}"),
+            &(),
+        );
         let view = node.store.view(node.store.tip().height).unwrap();
-        let response = node.executor.read(view, &request, self.network.now()).unwrap();
+        let response = node
+            .executor
+            .read(view, &request, self.network.now())
+            .unwrap();
         serde_json::from_slice(&response.body).unwrap()
     }
 }
