@@ -25,6 +25,9 @@ pub mod problem;
 pub mod receipt;
 pub mod signature;
 pub mod state;
+pub mod state_proof;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod transaction;
 
@@ -32,6 +35,7 @@ pub use block::{Block, BlockError, Header, Round};
 pub use certificate::{Certificate, CertificateError};
 pub use codec::{Malformed, decode, encode};
 pub use digest::{BlockHash, Digest, GenesisHash, OperationId, SessionId, TransactionHash};
+pub use evidence::Evidence;
 pub use genesis::{Genesis, GenesisError, GenesisFile};
 pub use http::{Method, Request, Response};
 pub use keys::{PrivateKey, PublicKey, Signature};
@@ -41,5 +45,6 @@ pub use problem::{Problem, Stage};
 pub use receipt::{Receipt, ReceiptError, Verified};
 pub use signature::{ClientSignature, SignatureError};
 pub use state::{Changes, Read, StateKey, Version, Versioned};
+pub use state_proof::{StateProof, StateProofError};
 pub use time::Timestamp;
 pub use transaction::{Commitment, Content, ServiceId, Transaction, TransactionError};

@@ -313,6 +313,11 @@ impl Transaction {
         self.0.hash
     }
 
+    /// How many bytes its encoded content has.
+    pub fn size(&self) -> usize {
+        self.0.bytes.len()
+    }
+
     /// The session: named by the operation that opened it.
     pub fn session(&self) -> Option<SessionId> {
         self.operations.first().map(|first| first.id().into())

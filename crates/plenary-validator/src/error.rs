@@ -1,6 +1,7 @@
 //! Why a validator refuses, and how each refusal reads over HTTP.
 
-use plenary_service::state::StateError;
+use plenary_service::{ExecuteError, StateError};
+use plenary_store::StoreError;
 use plenary_types::{Problem, SignatureError, Stage, TransactionError, TransactionHash};
 
 /// A request or a transaction that a validator does not take, with a stable code each.
@@ -54,18 +55,6 @@ pub enum Refusal {
     /// A signature header does not hold.
     #[error("{0}")]
     Signature(#[from] SignatureError),
-    /// The signature was made too long ago, or in the future.
-    #[error(
-        "the signature was created at {created}, more than {within} s from this node's clock, {now}; sign again, and check the clock"
-    )]
-    SignatureAge {
-        /// Its creation, seconds since the epoch.
-        created: u64,
-        /// This node's clock, likewise.
-        now: u64,
-        /// How far they may be apart, in seconds.
-        within: u64,
-    },
     /// The same nonce or key was used for another request.
     #[error(
         "this nonce (or Idempotency-Key) belongs to another request; draw a new one for each new request"
@@ -81,12 +70,33 @@ pub enum Refusal {
         /// The limit.
         limit_ms: u64,
     },
-    /// The state could not be read.
+    /// The handler could not be run to its end.
     #[error("{0}; this node cannot answer, ask another")]
-    State(#[from] StateError),
+    Execution(ExecuteError),
+    /// The files could not be read.
+    #[error("{0}; this node cannot answer, ask another")]
+    Store(String),
     /// The node is stopping or has failed.
     #[error("this node is stopping; ask another")]
     Stopping,
+}
+
+impl From<ExecuteError> for Refusal {
+    fn from(error: ExecuteError) -> Self {
+        Self::Execution(error)
+    }
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::Execution(error.into())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 impl Refusal {
@@ -104,10 +114,12 @@ impl Refusal {
                 (400, "content-digest-mismatch", Stage::Request)
             }
             Self::Signature(_) => (401, "signature-invalid", Stage::Request),
-            Self::SignatureAge { .. } => (401, "signature-age", Stage::Request),
             Self::NonceReused => (422, "nonce-reused", Stage::Request),
             Self::Overrun { .. } => (500, "handler-overrun", Stage::Service),
-            Self::State(_) => (503, "state-unreadable", Stage::Layer1),
+            Self::Execution(ExecuteError::Nondeterministic { .. }) => {
+                (500, "not-deterministic", Stage::Service)
+            }
+            Self::Execution(_) | Self::Store(_) => (503, "state-unreadable", Stage::Layer1),
             Self::Stopping => (503, "stopping", Stage::Layer1),
         };
         let problem = Problem::new(status, code, self).at(stage);
@@ -124,7 +136,7 @@ impl Refusal {
 
 fn transaction_code(error: &TransactionError) -> &'static str {
     match error {
-        TransactionError::Empty => "empty-transaction",
+        TransactionError::Malformed(_) => "malformed-transaction",
         TransactionError::TooLarge { .. } => "transaction-too-large",
         TransactionError::Service { .. } => "service-version",
         TransactionError::UnknownOriginator(_) => "unknown-originator",

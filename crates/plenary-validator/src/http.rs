@@ -12,12 +12,10 @@ use plenary_types::{
     Author, ClientSignature, Problem, Request, Response, SignatureError, Stage, Timestamp,
     genesis::ClientSignatures,
     limits::{MAX_BODY_BYTES, MAX_CONTENT_TYPE_BYTES, MAX_NONCE_BYTES, MAX_TARGET_BYTES},
-    signature::content_digest,
+    signature::verify_content_digest,
 };
 use std::time::Duration;
 
-/// How far a signature's creation may lie from the clock of the node that it is sent to.
-pub const SIGNATURE_AGE_S: u64 = 300;
 /// How long a reply waits for finality unless `Prefer: wait=` says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// The longest wait a client can ask for.
@@ -39,8 +37,8 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl From<plenary_service::state::StateError> for Failure {
-    fn from(error: plenary_service::state::StateError) -> Self {
+impl From<plenary_store::StoreError> for Failure {
+    fn from(error: plenary_store::StoreError) -> Self {
         Refusal::from(error).into()
     }
 }
@@ -170,28 +168,25 @@ pub fn author(
         };
     }
     let refused = |error: SignatureError| Refusal::Signature(error).problem();
-    if header("content-digest")?.is_none_or(|digest| digest != content_digest(&request.body)) {
-        return Err(refused(SignatureError::ContentDigest));
-    }
+    verify_content_digest(header("content-digest")?.unwrap_or_default(), &request.body)
+        .map_err(refused)?;
     let host = text(&parts.headers, &header::HOST)?.unwrap_or_default();
-    let signature = ClientSignature::from_headers(
-        input.unwrap_or_default(),
-        signature.unwrap_or_default(),
-        &format!("http://{host}"),
-    );
-    let signature = signature.map_err(refused)?;
-    let parameters = signature.verify(request).map_err(refused)?;
-    let now = now.0 / 1000;
-    if parameters.created.abs_diff(now) > SIGNATURE_AGE_S {
-        let (created, within) = (parameters.created, SIGNATURE_AGE_S);
-        return Err(Refusal::SignatureAge {
-            created,
-            now,
-            within,
+    // A proxy that ends TLS does not say so in the request, so the client may have signed either.
+    let mut verdict = Err(SignatureError::Malformed("no Signature-Input".into()));
+    for scheme in ["http", "https"] {
+        let origin = format!("{scheme}://{host}");
+        let (input, signature) = (input.unwrap_or_default(), signature.unwrap_or_default());
+        let signature =
+            ClientSignature::from_headers(input, signature, &origin).map_err(refused)?;
+        verdict = signature.verify(request).and_then(|()| {
+            signature.check_time(now)?;
+            Ok(Author::Signed(signature))
+        });
+        if verdict.is_ok() {
+            break;
         }
-        .problem());
     }
-    Ok(Author::Signed(signature))
+    verdict.map_err(refused)
 }
 
 fn anonymous(key: Option<&str>) -> Result<Author, Problem> {

@@ -63,10 +63,18 @@ pub fn request(method: Method, target: &str, body: &impl Serialize) -> plenary_t
 }
 
 pub fn deposit_request(account: &str, amount: u64) -> plenary_types::Request {
-    request(Method::Post, &format!("/accounts/{account}/deposits"), &amount)
+    request(
+        Method::Post,
+        &format!("/accounts/{account}/deposits"),
+        &amount,
+    )
 }
 
 pub fn transfer_request(from: &str, to: &str, amount: u64) -> plenary_types::Request {
-    let transfer = Transfer { from: from.into(), to: to.into(), amount };
+    let transfer = Transfer {
+        from: from.into(),
+        to: to.into(),
+        amount,
+    };
     request(Method::Post, "/transfers", &transfer)
 }
