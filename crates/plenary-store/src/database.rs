@@ -1,0 +1,356 @@
+//! The state database's tables, and one consistent view of all of them.
+
+use crate::{
+    error::{File, StoreError, unreadable},
+    tree::{Nodes, decode_node},
+};
+use bytes::Bytes;
+use jmt::storage::Node;
+use plenary_service::state::{StateError, StateView};
+use plenary_types::{BlockHash, Digest, Genesis, GenesisHash, StateKey, Versioned, decode};
+use redb::{
+    Builder, Database, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition,
+    WriteTransaction,
+};
+
+/// The version of the tables and of the ledger.
+pub(crate) const FORMAT: u32 = 1;
+/// What redb may keep in memory, in bytes.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes to bytes, in the order of the keys' bytes.
+pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(crate) type Reading = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// One row of each name below.
+pub(crate) const META: Table = Table::new("meta");
+/// State key -> encoded versioned value.
+pub(crate) const VALUES: Table = Table::new("values");
+/// Height, state key -> what the block of that height replaced; empty where there was nothing.
+pub(crate) const OLD_VALUES: Table = Table::new("old values");
+/// Path -> tree node.
+pub(crate) const NODES: Table = Table::new("nodes");
+/// Height, path -> what the block of that height replaced; empty where there was nothing.
+pub(crate) const OLD_NODES: Table = Table::new("old nodes");
+/// Height -> the record's offset in the ledger.
+pub(crate) const OFFSETS: Table = Table::new("offsets");
+/// Height -> nothing, for blocks with a certificate of their own.
+pub(crate) const CERTIFIED: Table = Table::new("certified");
+/// Block hash -> height.
+pub(crate) const BLOCKS: Table = Table::new("blocks");
+/// Transaction hash -> location.
+pub(crate) const TRANSACTIONS: Table = Table::new("transactions");
+/// Id of a committed operation -> location of its transaction.
+pub(crate) const OPERATIONS: Table = Table::new("operations");
+
+const META_FORMAT: &[u8] = b"format";
+const META_GENESIS: &[u8] = b"genesis";
+const META_GENESIS_STATE: &[u8] = b"genesis state";
+const META_TIP: &[u8] = b"tip";
+const META_LEDGER: &[u8] = b"ledger";
+
+/// The last block applied to the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// The state root after it.
+    pub root: Digest,
+}
+
+impl Tip {
+    fn to_bytes(self) -> Vec<u8> {
+        [&self.height.to_be_bytes()[..], &self.hash.0, &self.root.0].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (height, rest) = bytes.split_first_chunk::<8>()?;
+        let (hash, root) = rest.split_first_chunk::<32>()?;
+        Some(Self {
+            height: u64::from_be_bytes(*height),
+            hash: BlockHash(*hash),
+            root: Digest(root.try_into().ok()?),
+        })
+    }
+}
+
+/// What the database says about itself.
+pub(crate) struct Meta {
+    /// The state root at height 0.
+    pub(crate) genesis_state: Digest,
+    /// The last block that the tables hold.
+    pub(crate) tip: Tip,
+    /// How long the ledger was, and durable, with that block.
+    pub(crate) ledger: u64,
+}
+
+/// Opens or creates the database, and its tables.
+pub(crate) fn open(backend: impl StorageBackend) -> Result<Database, StoreError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+        .create_with_backend(backend)
+        .map_err(|error| match error {
+            redb::DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                StoreError::Foreign(File::State)
+            }
+            error => error.into(),
+        })
+}
+
+/// The row of `name`, where there is one.
+fn meta_row(table: &Reading, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = table.get(name)?;
+    Ok(row.map(|row| row.value().to_vec()))
+}
+
+/// Reads what the database says about itself, or nothing where it is new.
+pub(crate) fn read_meta(
+    database: &Database,
+    genesis: &Genesis,
+) -> Result<Option<Meta>, StoreError> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(META) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let row = |name: &[u8]| meta_row(&table, name)?.ok_or(StoreError::Foreign(File::State));
+    let found = row(META_FORMAT)?;
+    let found = u32::from_be_bytes(fixed(&found)?);
+    if found != FORMAT {
+        return Err(StoreError::Format {
+            file: File::State,
+            expected: FORMAT,
+            found,
+        });
+    }
+    let found = GenesisHash(fixed(&row(META_GENESIS)?)?);
+    if found != genesis.hash() {
+        return Err(StoreError::OtherGenesis {
+            file: File::State,
+            expected: genesis.hash(),
+            found,
+        });
+    }
+    Ok(Some(Meta {
+        genesis_state: Digest(fixed(&row(META_GENESIS_STATE)?)?),
+        tip: Tip::from_bytes(&row(META_TIP)?).ok_or(StoreError::Foreign(File::State))?,
+        ledger: u64::from_be_bytes(fixed(&row(META_LEDGER)?)?),
+    }))
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Foreign(File::State))
+}
+
+/// Makes every table, so that each can be opened for reading.
+pub(crate) fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    for table in [
+        VALUES,
+        OLD_VALUES,
+        NODES,
+        OLD_NODES,
+        OFFSETS,
+        CERTIFIED,
+        BLOCKS,
+        TRANSACTIONS,
+        OPERATIONS,
+    ] {
+        transaction.open_table(table)?;
+    }
+    Ok(())
+}
+
+/// Writes what never changes: format, genesis and the state it starts from.
+pub(crate) fn write_genesis(
+    transaction: &WriteTransaction,
+    genesis: &Genesis,
+    state: Digest,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(META)?;
+    table.insert(META_FORMAT, FORMAT.to_be_bytes().as_slice())?;
+    table.insert(META_GENESIS, genesis.hash().0.as_slice())?;
+    table.insert(META_GENESIS_STATE, state.0.as_slice())?;
+    Ok(())
+}
+
+/// Writes up to which block, and which length of the ledger, the tables are.
+pub(crate) fn write_tip(
+    transaction: &WriteTransaction,
+    tip: Tip,
+    ledger: u64,
+) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(META)?;
+    table.insert(META_TIP, tip.to_bytes().as_slice())?;
+    table.insert(META_LEDGER, ledger.to_be_bytes().as_slice())?;
+    Ok(())
+}
+
+/// A key under a height, so that rows sort by height.
+pub(crate) fn at_height(height: u64, key: &[u8]) -> Vec<u8> {
+    [&height.to_be_bytes()[..], key].concat()
+}
+
+/// The height and the key of [`at_height`].
+pub(crate) fn split_height(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (height, key) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*height), key))
+}
+
+/// Replaces the rows of one block in `table`, and keeps what was there in `old` under the block's
+/// height. A value of `None` removes. `replaced` is given what each
+/// row had, in order; nothing where there was none.
+pub(crate) fn replace(
+    table: &mut redb::Table<&'static [u8], &'static [u8]>,
+    old: &mut redb::Table<&'static [u8], &'static [u8]>,
+    height: u64,
+    rows: impl IntoIterator<Item = (impl AsRef<[u8]>, Option<impl AsRef<[u8]>>)>,
+    mut replaced: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for (key, value) in rows {
+        let key = key.as_ref();
+        let before = match &value {
+            Some(value) => table.insert(key, value.as_ref()),
+            None => table.remove(key),
+        };
+        let before = before?;
+        let before = before.as_ref().map_or(&[][..], |row| row.value());
+        let row = at_height(height, key);
+        old.insert(row.as_slice(), before)?;
+        replaced(before)?;
+    }
+    Ok(())
+}
+
+/// Removes what blocks below `height` replaced.
+pub(crate) fn prune(
+    transaction: &WriteTransaction,
+    old: Table,
+    height: u64,
+) -> Result<(), StoreError> {
+    let end = height.to_be_bytes();
+    let mut table = transaction.open_table(old)?;
+    table.retain_in(..end.as_slice(), |_, _| false)?;
+    Ok(())
+}
+
+/// Every table as it was after one flush. Reading it neither waits for later writes nor sees them;
+/// the disk space of what they replace is free once nobody holds this any more.
+pub(crate) struct Snapshot {
+    pub(crate) tip: Tip,
+    values: Reading,
+    old_values: Reading,
+    nodes: Reading,
+    old_nodes: Reading,
+    pub(crate) offsets: Reading,
+    pub(crate) certified: Reading,
+    pub(crate) blocks: Reading,
+    pub(crate) transactions: Reading,
+    pub(crate) operations: Reading,
+}
+
+impl Snapshot {
+    /// The tables as they are now. `tip` is the block they are of.
+    pub(crate) fn new(database: &Database, tip: Tip) -> Result<Self, StoreError> {
+        let transaction = database.begin_read()?;
+        let open = |table| transaction.open_table(table);
+        Ok(Self {
+            tip,
+            values: open(VALUES)?,
+            old_values: open(OLD_VALUES)?,
+            nodes: open(NODES)?,
+            old_nodes: open(OLD_NODES)?,
+            offsets: open(OFFSETS)?,
+            certified: open(CERTIFIED)?,
+            blocks: open(BLOCKS)?,
+            transactions: open(TRANSACTIONS)?,
+            operations: open(OPERATIONS)?,
+        })
+    }
+
+    /// Every value that a kept block replaced: height, key, what it had.
+    pub(crate) fn old_values(
+        &self,
+    ) -> impl Iterator<Item = Result<(u64, StateKey, Option<Versioned>), StateError>> {
+        let rows = self.old_values.range::<&[u8]>(..);
+        let (rows, failed) = match rows {
+            Ok(rows) => (Some(rows), None),
+            Err(error) => (None, Some(Err(unreadable(error)))),
+        };
+        let rows = rows.into_iter().flatten().map(|row| {
+            let (key, value) = row.map_err(unreadable)?;
+            let (height, key) = split_height(key.value()).ok_or_else(damaged)?;
+            Ok((height, state_key(key)?, old_value(value.value())?))
+        });
+        failed.into_iter().chain(rows)
+    }
+
+    /// A tree node as it was after the block of `height`, which is at most the snapshot's.
+    pub(crate) fn node_at(&self, height: u64, path: &[u8]) -> Result<Option<Node>, StateError> {
+        for later in height + 1..=self.tip.height {
+            let key = at_height(later, path);
+            let row = self.old_nodes.get(key.as_slice()).map_err(unreadable)?;
+            if let Some(row) = row {
+                let bytes = row.value();
+                return (!bytes.is_empty()).then(|| decode_node(bytes)).transpose();
+            }
+        }
+        let row = self.nodes.get(path).map_err(unreadable)?;
+        row.map(|row| decode_node(row.value())).transpose()
+    }
+}
+
+fn damaged() -> StateError {
+    StateError("the state database is damaged: a row does not decode".into())
+}
+
+fn state_key(bytes: &[u8]) -> Result<StateKey, StateError> {
+    StateKey::from_bytes(Bytes::copy_from_slice(bytes)).ok_or_else(damaged)
+}
+
+fn value(bytes: &[u8]) -> Result<Versioned, StateError> {
+    decode(Bytes::copy_from_slice(bytes)).map_err(|_| damaged())
+}
+
+/// A row of the old values: no bytes where there was no value.
+pub(crate) fn old_value(bytes: &[u8]) -> Result<Option<Versioned>, StateError> {
+    (!bytes.is_empty()).then(|| value(bytes)).transpose()
+}
+
+impl StateView for Snapshot {
+    fn get(&self, key: &StateKey) -> Result<Option<Versioned>, StateError> {
+        let row = self.values.get(key.as_bytes()).map_err(unreadable)?;
+        row.map(|row| value(row.value())).transpose()
+    }
+
+    fn range(
+        &self,
+        from: &StateKey,
+        to: &StateKey,
+        limit: usize,
+    ) -> Result<Vec<(StateKey, Versioned)>, StateError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let rows = self.values.range(from.as_bytes()..to.as_bytes());
+        let rows = rows.map_err(unreadable)?.take(limit).map(|row| {
+            let (key, row) = row.map_err(unreadable)?;
+            Ok((state_key(key.value())?, value(row.value())?))
+        });
+        rows.collect()
+    }
+}
+
+/// The tree of the snapshot's own height.
+impl Nodes for Snapshot {
+    fn node(&self, path: &[u8]) -> Result<Option<Node>, StateError> {
+        self.node_at(self.tip.height, path)
+    }
+}
