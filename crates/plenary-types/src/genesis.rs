@@ -16,6 +16,10 @@ use commonware_codec::{Buf, Encode as _, EncodeSize, Error, Read, ReadExt, Write
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, ops::Deref};
 
+/// The version of the protocol. It is in the genesis hash, and so in everything that is signed on a
+/// network: values of two protocols are never taken for one another.
+const PROTOCOL: u8 = 1;
+
 /// Largest `config` of a service, as canonical JSON, in bytes.
 const MAX_CONFIG_BYTES: usize = 1024 * 1024;
 
@@ -266,6 +270,7 @@ impl Write for ClientSignatures {
 
 impl Write for GenesisFile {
     fn write(&self, buf: &mut impl BufMut) {
+        PROTOCOL.write(buf);
         write_text(&self.network, buf);
         self.time.write(buf);
         self.clients.write(buf);
@@ -278,7 +283,7 @@ impl Write for GenesisFile {
 
 impl EncodeSize for GenesisFile {
     fn encode_size(&self) -> usize {
-        text_size(&self.network)
+        1 + text_size(&self.network)
             + self.time.encode_size()
             + 1
             + self.service.encode_size()
@@ -303,6 +308,9 @@ impl EncodeSize for Genesis {
 impl Read for Genesis {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
+        if u8::read(buf)? != PROTOCOL {
+            return Err(Error::Invalid("Genesis", "unknown protocol version"));
+        }
         let network = read_text(buf, MAX_NAME_BYTES)?;
         let time = Timestamp::read(buf)?;
         let clients = match u8::read(buf)? {
