@@ -2,16 +2,18 @@
 //! stopped together.
 //!
 //! A child is stopped by closing its standard input, which it watches. So it also stops when this
-//! process dies, however that happens.
+//! process dies, however that happens. A child's log is locked for as long as the child runs, so
+//! that the next run can wait for it.
 
 use crate::{
     commands::start,
     files::{self, FileError},
     network::Node,
+    remote::{Remote, RemoteError},
 };
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -20,7 +22,7 @@ use std::{
 };
 use tokio::{
     process::{Child, Command},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 /// The log in a node's directory.
@@ -61,6 +63,19 @@ pub(crate) enum ClusterError {
     /// A log cannot be opened.
     #[error(transparent)]
     Log(#[from] FileError),
+    /// Children cannot be asked whether they are ready.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A node of the directory still runs.
+    #[error(
+        "{name} is running already (its log {} is in use); stop the other `dev` in this directory, or give another --data-dir", log.display()
+    )]
+    Running {
+        /// The node's name.
+        name: String,
+        /// Its log.
+        log: PathBuf,
+    },
     /// A process cannot be started.
     #[error("cannot start a process for {name}: {source}")]
     Spawn {
@@ -104,21 +119,62 @@ pub(crate) enum ClusterError {
     },
 }
 
+/// The logs of a network's nodes, locked: none of the nodes is running.
+pub(crate) struct Logs(Vec<(PathBuf, File)>);
+
+impl Logs {
+    /// Locks the logs, giving nodes of an earlier run the time to stop.
+    pub(crate) async fn lock(nodes: &[Node]) -> Result<Self, ClusterError> {
+        let deadline = Instant::now() + STOP_WITHIN;
+        let mut logs = Vec::new();
+        for node in nodes {
+            let home = node.config.path.parent().unwrap_or(Path::new("."));
+            let log = home.join(LOG);
+            let file = OpenOptions::new().create(true).append(true).open(&log);
+            let file = file.map_err(files::on("write", &log))?;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                        sleep(ASK_EVERY).await;
+                    }
+                    Err(TryLockError::WouldBlock) => {
+                        let name = node.name.clone();
+                        return Err(ClusterError::Running { name, log });
+                    }
+                    Err(TryLockError::Error(error)) => {
+                        return Err(files::on("lock", &log)(error).into());
+                    }
+                }
+            }
+            logs.push((log, file));
+        }
+        Ok(Self(logs))
+    }
+}
+
 impl Cluster {
     /// Starts a process for every node. They run handlers twice where `double_run`.
-    pub(crate) fn spawn(nodes: &[Node], double_run: bool) -> Result<Self, ClusterError> {
-        let nodes = nodes.iter().map(|node| spawn(node, double_run));
+    pub(crate) fn spawn(nodes: &[Node], logs: Logs, double_run: bool) -> Result<Self, ClusterError> {
+        let nodes = nodes.iter().zip(logs.0);
+        let nodes = nodes.map(|(node, (log, file))| spawn(node, log, file, double_run));
         Ok(Self {
             nodes: nodes.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The nodes' URLs.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let urls = self.nodes.iter().map(|node| format!("http://{}", node.http));
+        urls.collect()
     }
 
     /// Waits until every node is ready to serve.
     pub(crate) async fn ready(&mut self) -> Result<(), ClusterError> {
         let deadline = Instant::now() + READY_WITHIN;
         for index in 0..self.nodes.len() {
-            let http = self.nodes[index].http;
-            let asking = timeout_at(deadline, until_ready(http));
+            let node = Remote::at(self.nodes[index].http)?;
+            let asking = timeout_at(deadline, until_ready(&node));
             let in_time = tokio::select! {
                 asked = asking => asked.is_ok(),
                 ended = self.ended() => return Err(ended),
@@ -173,11 +229,7 @@ impl Cluster {
     }
 }
 
-fn spawn(node: &Node, double_run: bool) -> Result<Running, ClusterError> {
-    let home = node.config.path.parent().unwrap_or(Path::new("."));
-    let log = home.join(LOG);
-    let file = OpenOptions::new().create(true).append(true).open(&log);
-    let file = file.map_err(files::on("write", &log))?;
+fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Running, ClusterError> {
     let errors = file.try_clone().map_err(files::on("write", &log))?;
     let cannot = |source| ClusterError::Spawn {
         name: node.name.clone(),
@@ -212,6 +264,13 @@ fn spawn(node: &Node, double_run: bool) -> Result<Running, ClusterError> {
         log,
         child,
     })
+}
+
+/// Waits until a node says that it is ready.
+async fn until_ready(node: &Remote) {
+    while !node.is_ready().await {
+        sleep(ASK_EVERY).await;
+    }
 }
 
 /// The last lines of a log.
