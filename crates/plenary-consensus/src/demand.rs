@@ -26,6 +26,11 @@ impl Demand {
         self.0.send_if_modified(std::mem::take);
     }
 
+    /// Follows it; also sees that it is raised again.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
     /// Whether there is something to commit.
     pub fn is_raised(&self) -> bool {
         *self.0.borrow()

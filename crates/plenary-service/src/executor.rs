@@ -17,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use plenary_types::{
     Author, Changes, Genesis, Operation, OperationId, Problem, Read, Request, Response, ServiceId,
-    SessionId, Stage, StateKey, Timestamp, Version, Versioned, limits::MAX_CONTENT_TYPE_BYTES,
+    SessionId, Stage, StateKey, Timestamp, Version, Versioned,
 };
 use std::sync::Arc;
 
@@ -123,14 +123,14 @@ impl Executor {
     /// # Errors
     ///
     /// What is wrong with the service's declaration.
-    pub fn new(service: Service, options: Options) -> Result<Self, ServiceError> {
-        let registry = Registry::new(service)?;
+    pub fn new(service: impl Into<Arc<Service>>, options: Options) -> Result<Self, ServiceError> {
+        let registry = Registry::new(service.into())?;
         Ok(Self { registry, options })
     }
 
     /// The service that it runs.
-    pub fn service(&self) -> &ServiceId {
-        &self.registry.id
+    pub fn service(&self) -> &Arc<Service> {
+        &self.registry.service
     }
 
     /// The route that answers a request.
@@ -162,10 +162,10 @@ impl Executor {
     ///
     /// Where the genesis is not for this service or its config is not what the service takes.
     pub fn genesis(&self, genesis: &Genesis) -> Result<Changes, SeedError> {
-        if genesis.service != self.registry.id {
+        if genesis.service != self.service().id {
             return Err(SeedError::Service {
                 genesis: genesis.service.clone(),
-                program: self.registry.id.clone(),
+                program: self.service().id.clone(),
             });
         }
         let first = self.seed(genesis)?;
@@ -179,7 +179,7 @@ impl Executor {
     }
 
     fn seed(&self, genesis: &Genesis) -> Result<Writes, SeedError> {
-        let Some(seed) = &self.registry.seed else {
+        let Some(seed) = &self.service().seed else {
             return Ok(Writes::new());
         };
         let operation = OperationId::of("plenary genesis operation", &[&genesis.hash().0]);
@@ -207,7 +207,7 @@ impl Executor {
     /// Where state could not be read, or the handler is seen not to be deterministic.
     pub fn execute(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         earlier: &Arc<Writes>,
         origin: OperationContext,
         request: &Request,
@@ -222,12 +222,11 @@ impl Executor {
             return Ok(Execution::refused(problem));
         }
         self.run(route, &parts, || {
-            let view = Arc::clone(view);
             Context::new(
                 origin,
-                view,
+                Arc::clone(&view),
                 Arc::clone(earlier),
-                self.registry.limits,
+                self.service().limits,
                 true,
             )
         })
@@ -242,7 +241,7 @@ impl Executor {
     /// Where state could not be read, or the handler is seen not to be deterministic.
     pub fn read(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         request: &Request,
         now: Timestamp,
     ) -> Result<Execution, ExecuteError> {
@@ -258,8 +257,8 @@ impl Executor {
             time: now,
         };
         self.run(route, &parts, || {
-            let view = Arc::clone(view);
-            Context::new(origin, view, Arc::default(), self.registry.limits, false)
+            let view = Arc::clone(&view);
+            Context::new(origin, view, Arc::default(), self.service().limits, false)
         })
     }
 
@@ -274,7 +273,7 @@ impl Executor {
     /// Where state could not be read, or the handler is seen not to be deterministic.
     pub fn simulate(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         request: Request,
         author: Author,
         time: Timestamp,
@@ -291,7 +290,7 @@ impl Executor {
     /// Runs an operation that has no response yet, and gives it one.
     pub(crate) fn answer(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         earlier: &Arc<Writes>,
         session: SessionId,
         mut operation: Operation,
@@ -360,23 +359,21 @@ impl Executor {
     }
 
     fn check_response(&self, response: Response) -> Result<Response, Problem> {
-        let (size, limit) = (response.body.len(), self.registry.limits.response_bytes);
+        let (size, limit) = (response.body.len(), self.service().limits.response_bytes);
         if size > limit {
             let detail = format_args!("the response has {size} bytes, more than {limit} allowed");
             return Err(Problem::new(500, "response-too-large", detail));
         }
-        let status_fits = (100..=999).contains(&response.status);
-        if !status_fits || response.content_type.len() > MAX_CONTENT_TYPE_BYTES {
-            let detail = "the handler's response has no HTTP status or too long a media type";
-            return Err(Problem::new(500, "invalid-response", detail));
+        match response.check() {
+            Ok(()) => Ok(response),
+            Err(malformed) => Err(Problem::new(500, "invalid-response", malformed)),
         }
-        Ok(response)
     }
 }
 
 impl std::fmt::Debug for Executor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Executor({}, {:?})", self.registry.id, self.options)
+        write!(f, "Executor({}, {:?})", self.service().id, self.options)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::path::PathDeserializer;
 use plenary_types::{
-    Problem, Request, Stage,
+    Malformed, Problem, Request, Stage,
     limits::{MAX_BODY_BYTES, MAX_TARGET_BYTES},
 };
 use serde::de::DeserializeOwned;
@@ -63,6 +63,9 @@ pub enum Rejection {
     /// The body is over [`MAX_BODY_BYTES`] long.
     #[error("the body has {0} bytes, more than the {MAX_BODY_BYTES} allowed")]
     BodyTooLarge(usize),
+    /// The request is one that no transaction can carry.
+    #[error("{0}")]
+    Malformed(Malformed),
     /// A parameter of the path does not decode.
     #[error("parameter `{0}` of the path is not percent-encoded UTF-8")]
     PathEncoding(String),
@@ -92,11 +95,23 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Checks what holds for every request, before any route is looked for.
+    pub(crate) fn check(request: &Request) -> Result<(), Self> {
+        if request.target.len() > MAX_TARGET_BYTES {
+            return Err(Self::TargetTooLong(request.target.len()));
+        }
+        if request.body.len() > MAX_BODY_BYTES {
+            return Err(Self::BodyTooLarge(request.body.len()));
+        }
+        request.check().map_err(Self::Malformed)
+    }
+
     /// The HTTP status and the stable code.
     pub fn status_and_code(&self) -> (u16, &'static str) {
         match self {
             Self::TargetTooLong(_) => (414, "target-too-long"),
             Self::BodyTooLarge(_) => (413, "body-too-large"),
+            Self::Malformed(_) => (400, "malformed-request"),
             Self::PathEncoding(_) | Self::Path(_) => (400, "invalid-path"),
             Self::Query(_) => (400, "invalid-query"),
             Self::ContentType(_) => (415, "unsupported-media-type"),
@@ -170,15 +185,4 @@ fn is_json(content_type: &str) -> bool {
     let essence = essence.to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// Checks the bounds that hold for every request, before any route is looked for.
-pub(crate) fn within_bounds(request: &Request) -> Result<(), Rejection> {
-    if request.target.len() > MAX_TARGET_BYTES {
-        return Err(Rejection::TargetTooLong(request.target.len()));
-    }
-    if request.body.len() > MAX_BODY_BYTES {
-        return Err(Rejection::BodyTooLarge(request.body.len()));
-    }
-    Ok(())
 }

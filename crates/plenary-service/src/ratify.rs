@@ -50,7 +50,7 @@ impl Executor {
     /// outcome then, and no vote.
     pub fn ratify(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         transaction: &Transaction,
         version: Version,
     ) -> Result<Ratification, ExecuteError> {
@@ -69,7 +69,7 @@ impl Executor {
 
     fn decide(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         transaction: &Transaction,
         version: Version,
         steps: &mut u64,
@@ -87,7 +87,7 @@ impl Executor {
         let mut computed = Vec::with_capacity(transaction.operations.len());
         for (step, operation) in transaction.operations.iter().enumerate() {
             let alone = transaction.operations.len() == 1;
-            let execution = self.re_execute(view, &session, operation, alone)?;
+            let execution = self.re_execute(Arc::clone(&view), &session, operation, alone)?;
             *steps = steps.saturating_add(execution.steps);
             let agrees = execution.answer.as_ref() == Ok(&operation.response);
             if agrees {
@@ -146,7 +146,7 @@ impl Executor {
 
     fn re_execute(
         &self,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         session: &Session,
         operation: &Operation,
         alone: bool,

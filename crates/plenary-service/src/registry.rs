@@ -2,8 +2,8 @@
 
 use crate::{
     budget::Limits,
-    extract::{Parts, Rejection, within_bounds},
-    service::{Route, Seed, Service},
+    extract::{Parts, Rejection},
+    service::{Route, Service},
 };
 use matchit::{InsertError, Router};
 use percent_encoding::percent_decode_str;
@@ -11,7 +11,7 @@ use plenary_types::{
     Method, OperationId, Problem, Request, ServiceId, SessionId, Stage,
     limits::{MAX_BODY_BYTES, MAX_NAME_BYTES, MAX_READS},
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Paths that are the framework's on every node. A path belongs to it too where it continues one
 /// of them with a slash.
@@ -102,11 +102,8 @@ impl From<&Route> for RouteName {
 
 /// The routes of a service, ready to look requests up in.
 pub(crate) struct Registry {
-    pub(crate) id: ServiceId,
-    pub(crate) limits: Limits,
-    pub(crate) seed: Option<Seed>,
-    routes: Vec<Route>,
-    /// By method, from patterns to indexes into `routes`.
+    pub(crate) service: Arc<Service>,
+    /// By method, from patterns to indexes of the service's routes.
     routers: [Router<usize>; Method::ALL.len()],
 }
 
@@ -117,18 +114,18 @@ impl Service {
     ///
     /// The first thing that is wrong with it.
     pub fn check(self) -> Result<(), ServiceError> {
-        Registry::new(self).map(|_| ())
+        Registry::new(Arc::new(self)).map(|_| ())
     }
 }
 
 impl Registry {
-    pub(crate) fn new(service: Service) -> Result<Self, ServiceError> {
+    pub(crate) fn new(service: Arc<Service>) -> Result<Self, ServiceError> {
         let names = [&service.id.name, &service.id.version];
         if names
             .iter()
             .any(|name| !(1..=MAX_NAME_BYTES).contains(&name.len()))
         {
-            return Err(ServiceError::Name(service.id));
+            return Err(ServiceError::Name(service.id.clone()));
         }
         if let Some(modifier) = service.stray_modifier {
             return Err(ServiceError::NoRoute(modifier));
@@ -142,13 +139,7 @@ impl Registry {
                 .insert(route.pattern.as_str(), index)
                 .map_err(|error| insert_error(route, error))?;
         }
-        Ok(Self {
-            id: service.id,
-            limits: service.limits,
-            seed: service.seed,
-            routes: service.routes,
-            routers,
-        })
+        Ok(Self { service, routers })
     }
 
     /// The route of a request.
@@ -167,7 +158,7 @@ impl Registry {
         &'a self,
         request: &'a Request,
     ) -> Result<(&'a Route, Parts<'a>), Problem> {
-        within_bounds(request)?;
+        Rejection::check(request)?;
         let (route, matched) = self
             .at(request.method, request.path())
             .ok_or_else(|| self.no_route(request))?;
@@ -195,7 +186,7 @@ impl Registry {
             return None;
         }
         let found = self.routers[method as usize].at(path).ok()?;
-        Some((&self.routes[*found.value], found.params))
+        Some((self.service.routes.get(*found.value)?, found.params))
     }
 
     fn no_route(&self, request: &Request) -> Problem {
@@ -206,7 +197,7 @@ impl Registry {
             .map(Method::as_str)
             .collect();
         if others.is_empty() {
-            let detail = format_args!("{} has no route {path}", self.id);
+            let detail = format_args!("{} has no route {path}", self.service.id);
             return Problem::new(404, "unknown-route", detail).at(Stage::Request);
         }
         let others = others.join(", ");

@@ -46,7 +46,7 @@ impl Session {
     pub fn simulate(
         &mut self,
         executor: &Executor,
-        view: &Arc<dyn StateView>,
+        view: Arc<dyn StateView>,
         request: Request,
         author: Author,
         time: Timestamp,

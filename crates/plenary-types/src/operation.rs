@@ -26,6 +26,19 @@ pub enum Author {
     },
 }
 
+impl Author {
+    /// The name of the one operation that this author, with this nonce, asks for.
+    pub fn operation(&self) -> OperationId {
+        match self {
+            Self::Signed(signature) => OperationId::of(
+                "plenary operation",
+                &[&signature.key().0, signature.nonce().as_bytes()],
+            ),
+            Self::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
+        }
+    }
+}
+
 impl Write for Author {
     fn write(&self, buf: &mut impl BufMut) {
         match self {
@@ -92,13 +105,7 @@ codec!(Operation {
 impl Operation {
     /// The operation's name: the same for the same signed request, whoever executes it.
     pub fn id(&self) -> OperationId {
-        match &self.author {
-            Author::Signed(signature) => OperationId::of(
-                "plenary operation",
-                &[&signature.key().0, signature.nonce().as_bytes()],
-            ),
-            Author::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
-        }
+        self.author.operation()
     }
 
     /// The key of the client that signed the request, where one did.

@@ -5,12 +5,9 @@
 //! the executor that the validators use: each outcome and each state root must come out the same.
 
 use crate::chain::{Chain, ChainError};
-use plenary_service::{
-    Service, ServiceError,
-    executor::{Executor, Options},
-};
-use plenary_store::{Store, StoreError, ledger::Audit};
-use plenary_types::{Digest, Genesis, Outcome, ServiceId, Transaction};
+use plenary_service::{Executor, Options, SeedError, Service, ServiceError};
+use plenary_store::{Audit, Files, Store, StoreError};
+use plenary_types::{Digest, Genesis, Outcome, Transaction};
 use std::{path::Path, sync::Arc};
 
 /// How many blocks are applied between two writes of the scratch state.
@@ -21,6 +18,9 @@ const GROUP: u64 = 64;
 pub struct Report {
     /// The last height.
     pub height: u64,
+    /// The last height at or below which every block is certified; above it the file lacks the
+    /// certificate, as it may where the node was stopped right after the block.
+    pub certified: u64,
     /// How many transactions were committed.
     pub committed: u64,
     /// How many ended in conflict.
@@ -34,25 +34,26 @@ pub struct Report {
 /// What is wrong with a ledger, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The genesis is for another service.
-    #[error(
-        "the genesis is for service {genesis}, this program is {program}; audit with the program that the network runs"
-    )]
-    Service {
-        /// What the genesis names.
-        genesis: ServiceId,
-        /// What this program is.
-        program: ServiceId,
-    },
-    /// The service's genesis function refuses.
+    /// The service is not well declared.
     #[error("{0}")]
-    Definition(#[from] ServiceError),
+    Service(#[from] ServiceError),
+    /// The genesis is not one that the service can start from.
+    #[error("{0}")]
+    Genesis(#[from] SeedError),
     /// The file, a link or a certificate is not right.
     #[error("{0}")]
-    Ledger(#[from] StoreError),
+    Ledger(#[from] plenary_store::AuditError),
+    /// There is no place for the scratch state.
+    #[error("cannot make a temporary directory: {0}; set TMPDIR to one with space")]
+    Directory(std::io::Error),
+    /// The scratch state failed.
+    #[error("{0}")]
+    Scratch(#[from] StoreError),
     /// A transaction's signatures do not hold.
-    #[error("block {height}, transaction {index}: {error}")]
+    #[error("byte {offset}, block {height}, transaction {index}: {error}")]
     Transaction {
+        /// Where the block is in the file.
+        offset: u64,
         /// The block.
         height: u64,
         /// The transaction's index.
@@ -61,12 +62,17 @@ pub enum AuditError {
         error: plenary_types::TransactionError,
     },
     /// Re-execution gives another result.
-    #[error("{0}")]
-    Execution(#[from] ChainError),
+    #[error("byte {offset}: {error}")]
+    Execution {
+        /// Where the block is in the file.
+        offset: u64,
+        /// What is different.
+        error: ChainError,
+    },
 }
 
-/// Audits the ledger in `data_dir`, or the ledger file itself. `progress` is told how many bytes
-/// of how many are done.
+/// Audits the ledger in `data_dir`, which stays as it is. `progress` is told how many bytes of how
+/// many are done.
 ///
 /// # Errors
 ///
@@ -74,33 +80,34 @@ pub enum AuditError {
 pub fn audit(
     service: Service,
     genesis: &Genesis,
-    ledger: &Path,
+    data_dir: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, AuditError> {
-    let program = service.id();
-    if genesis.service != program {
-        let genesis = genesis.service.clone();
-        return Err(AuditError::Service { genesis, program });
-    }
-    let changes = service.genesis_changes(genesis)?;
-    let store = Arc::new(Store::scratch(genesis, || changes)?);
-    let executor = Arc::new(Executor::new(Arc::new(service), Options::default()));
-    let mut chain = Chain::new(Arc::new(genesis.clone()), executor, store.clone());
+    let executor = Arc::new(Executor::new(service, Options::default())?);
+    let changes = executor.genesis(genesis)?;
+    let scratch = tempfile::tempdir().map_err(AuditError::Directory)?;
+    let files = Files::in_directory(scratch.path())?;
+    let store = Arc::new(Store::open(files, genesis, || Ok::<_, SeedError>(changes))?);
+    let open = Chain::open(Arc::new(genesis.clone()), executor, store.clone());
+    let mut chain = open.map_err(|error| AuditError::Execution { offset: 0, error })?;
+    let first = store.genesis_block().header.clone();
     let mut report = Report {
         height: 0,
+        certified: 0,
         committed: 0,
         conflicts: 0,
         rejected: 0,
-        state_root: store.genesis_root(),
+        state_root: first.state,
     };
-    let mut audit = Audit::open(ledger, genesis, store.genesis_root())?;
-    let total = audit.len();
+    let mut audit = Audit::open(data_dir, genesis, first)?;
     while let Some(entry) = audit.next() {
-        let (block, certificate) = entry?;
+        let entry = entry?;
+        let (offset, block) = (entry.offset, entry.block);
         let height = block.header.height;
         let verdicts = Transaction::validate_all(&block.transactions, genesis);
         for (index, verdict) in verdicts.into_iter().enumerate() {
             verdict.map_err(|error| AuditError::Transaction {
+                offset,
                 height,
                 index,
                 error,
@@ -113,13 +120,17 @@ pub fn audit(
                 Outcome::Rejected { .. } => report.rejected += 1,
             }
         }
+        chain
+            .finalize(&block, entry.certificate)
+            .map_err(|error| AuditError::Execution { offset, error })?;
         report.height = height;
         report.state_root = block.header.state;
-        chain.finalize(&Arc::new(block), certificate)?;
         if height.is_multiple_of(GROUP) {
             store.flush()?;
         }
-        progress(audit.position(), total);
+        let (done, all) = audit.progress();
+        progress(done, all);
     }
+    report.certified = audit.certified();
     Ok(report)
 }

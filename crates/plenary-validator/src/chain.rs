@@ -10,17 +10,13 @@
 
 use crate::mempool::Candidate;
 use plenary_consensus::Proposal;
-use plenary_service::{
-    executor::Executor,
-    state::{Layered, StateError, StateView},
-};
-use plenary_store::{Prepared, Store};
+use plenary_service::{ExecuteError, Executor, Layered, StateView};
+use plenary_store::{Prepared, Store, StoreError};
 use plenary_types::{
     Block, BlockHash, Certificate, Changes, Digest, Genesis, Header, OperationId, Outcome,
     Timestamp, Transaction, TransactionHash, Version,
-    block::{outcome_leaves, transactions_root},
+    block::{outcomes_root, transactions_root},
     limits::{MAX_BLOCK_BYTES, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
-    merkle,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -123,11 +119,14 @@ pub enum ChainError {
         /// Its hash.
         hash: BlockHash,
         /// Why.
-        reason: BadBlock,
+        reason: Box<BadBlock>,
     },
-    /// This node's state could not be read or written.
+    /// A handler could not be run to its end: state could not be read, or two runs differ.
     #[error(transparent)]
-    State(#[from] StateError),
+    Execution(#[from] ExecuteError),
+    /// This node's files could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What comes of executing transactions in order.
@@ -142,18 +141,52 @@ pub struct Chain {
     genesis: Arc<Genesis>,
     executor: Arc<Executor>,
     store: Arc<Store>,
+    /// The last final block's height and time.
+    tip: Tip,
     unfinalized: HashMap<BlockHash, Arc<Executed>>,
 }
 
-impl Chain {
-    /// The chain that `store` holds.
-    pub fn new(genesis: Arc<Genesis>, executor: Arc<Executor>, store: Arc<Store>) -> Self {
+#[derive(Clone, Copy)]
+struct Tip {
+    height: u64,
+    time: Timestamp,
+}
+
+impl From<&Header> for Tip {
+    fn from(header: &Header) -> Self {
         Self {
+            height: header.height,
+            time: header.time,
+        }
+    }
+}
+
+impl Chain {
+    /// The chain that `store` holds, with what its ledger has beyond its state executed again:
+    /// what a crash between the two leaves.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger does not re-execute, or the files cannot be read.
+    pub fn open(
+        genesis: Arc<Genesis>,
+        executor: Arc<Executor>,
+        store: Arc<Store>,
+    ) -> Result<Self, ChainError> {
+        let tip = store.block(store.tip().height)?;
+        let tip = tip.unwrap_or_else(|| store.genesis_block().clone());
+        let mut chain = Self {
             genesis,
             executor,
-            store,
+            tip: Tip::from(&tip.header),
+            store: store.clone(),
             unfinalized: HashMap::new(),
+        };
+        for entry in store.replay() {
+            let entry = entry?;
+            chain.finalize(&entry.block, entry.certificate)?;
         }
+        Ok(chain)
     }
 
     /// Builds a block of `candidates` on the last of `ancestors`, or on the finalized tip where
@@ -176,7 +209,7 @@ impl Chain {
         let mut transactions = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let transaction = &candidate.transaction;
-            if in_time(transaction, time) && repeats.admit(transaction, candidate.hash) {
+            if in_time(transaction, time) && repeats.admit(transaction)? {
                 transactions.push(transaction.clone());
             }
         }
@@ -193,8 +226,8 @@ impl Chain {
             time,
             count: transactions.len() as u32,
             transactions: transactions_root(&transactions),
-            outcomes: merkle::root(outcome_leaves(&transactions, &execution.outcomes)),
-            state: execution.prepared.root(),
+            outcomes: outcomes_root(&transactions, &execution.outcomes),
+            state: execution.prepared.root,
         };
         let block = Block {
             header,
@@ -246,7 +279,7 @@ impl Chain {
         block: &Arc<Block>,
         certificate: Option<Certificate>,
     ) -> Result<bool, ChainError> {
-        let tip = self.store.tip().height;
+        let tip = self.tip.height;
         if block.header.height <= tip {
             return Ok(false);
         }
@@ -262,23 +295,10 @@ impl Chain {
             certificate,
             executed.prepared.clone(),
         )?;
+        self.tip = Tip::from(&block.header);
         self.unfinalized
             .retain(|_, other| other.block.header.height > block.header.height);
         Ok(true)
-    }
-
-    /// Applies what the ledger has beyond the state: after a crash between the two.
-    ///
-    /// # Errors
-    ///
-    /// As for [`finalize`](Self::finalize).
-    pub fn catch_up(&mut self) -> Result<(), ChainError> {
-        for height in self.store.tip().height + 1..=self.store.ledger_height() {
-            if let Some((block, certificate)) = self.store.block(height)? {
-                self.finalize(&block, certificate)?;
-            }
-        }
-        Ok(())
     }
 
     /// The transactions of blocks that are executed but not final, from the given one down.
@@ -293,7 +313,7 @@ impl Chain {
 
     /// Executes those ancestors above the finalized tip that are not yet, and returns all of them.
     fn extend(&mut self, ancestors: &[Arc<Block>]) -> Result<Vec<Arc<Executed>>, ChainError> {
-        let tip = self.store.tip().height;
+        let tip = self.tip.height;
         let mut parents: Vec<Arc<Executed>> = Vec::with_capacity(ancestors.len());
         for block in ancestors.iter().filter(|block| block.header.height > tip) {
             if block.header.height != tip + 1 + parents.len() as u64 {
@@ -311,20 +331,10 @@ impl Chain {
         Ok(parents)
     }
 
-    fn tip_of<'a>(&'a self, parents: &'a [Arc<Executed>]) -> TipTime {
-        match parents.last() {
-            Some(parent) => TipTime {
-                height: parent.block.header.height,
-                time: parent.block.header.time,
-            },
-            None => {
-                let tip = self.store.tip();
-                TipTime {
-                    height: tip.height,
-                    time: tip.time,
-                }
-            }
-        }
+    fn tip_of(&self, parents: &[Arc<Executed>]) -> Tip {
+        parents
+            .last()
+            .map_or(self.tip, |parent| Tip::from(&parent.block.header))
     }
 
     /// Everything about a block that does not depend on a clock: the same for a vote, for
@@ -358,7 +368,7 @@ impl Chain {
             if !in_time(transaction, header.time) {
                 return Err(bad(block, BadBlock::OperationTime { index }));
             }
-            if !repeats.admit(transaction, transaction.hash()) {
+            if !repeats.admit(transaction)? {
                 return Err(bad(block, BadBlock::Replayed { index }));
             }
         }
@@ -374,13 +384,12 @@ impl Chain {
         parents: &[Arc<Executed>],
         height: u64,
         transactions: &[Transaction],
-    ) -> Result<Execution, StateError> {
-        let base = height - 1 - parents.len() as u64;
-        let base = self.store.view(base)?;
+    ) -> Result<Execution, ChainError> {
+        let base = self.store.state().view(self.tip.height)?;
         let below: Vec<Arc<Changes>> = parents
             .iter()
             .rev()
-            .map(|parent| parent.prepared.changes().clone())
+            .map(|parent| parent.prepared.changes.clone())
             .collect();
         let mut merged: Arc<Changes> = Arc::default();
         let mut outcomes = Vec::with_capacity(transactions.len());
@@ -394,19 +403,19 @@ impl Chain {
                 height,
                 index: index as u32,
             };
-            let (outcome, changes) = self.executor.ratify(view, transaction, version)?;
-            if outcome == Outcome::Committed {
-                Arc::make_mut(&mut merged).extend(changes);
+            let ratified = self.executor.ratify(view, transaction, version)?;
+            if ratified.outcome == Outcome::Committed {
+                Arc::make_mut(&mut merged).extend(ratified.changes);
                 committed.extend(transaction.operation_ids());
             }
-            outcomes.push(outcome);
+            outcomes.push(ratified.outcome);
         }
         let prepared: Vec<Arc<Prepared>> = parents
             .iter()
             .map(|parent| parent.prepared.clone())
             .collect();
         let merged = Arc::unwrap_or_clone(merged);
-        let prepared = Arc::new(self.store.prepare(&prepared, height, merged)?);
+        let prepared = Arc::new(self.store.state().prepare(&prepared, height, merged)?);
         Ok(Execution {
             outcomes,
             prepared,
@@ -431,16 +440,11 @@ impl Chain {
     }
 }
 
-struct TipTime {
-    height: u64,
-    time: Timestamp,
-}
-
 fn bad(block: &Block, reason: BadBlock) -> ChainError {
     ChainError::Bad {
         height: block.header.height,
         hash: block.hash(),
-        reason,
+        reason: Box::new(reason),
     }
 }
 
@@ -460,7 +464,7 @@ fn disagreement(block: &Block, execution: &Execution) -> Option<BadBlock> {
             });
         }
     }
-    let computed = execution.prepared.root();
+    let computed = execution.prepared.root;
     let claimed = block.header.state;
     (claimed != computed).then_some(BadBlock::StateRoot { claimed, computed })
 }
@@ -495,26 +499,30 @@ impl<'a> Repeats<'a> {
     /// Whether the transaction repeats nothing so far; from then on, it counts itself. Within a
     /// block an operation comes at most once, whatever the outcome, so that this needs no
     /// execution.
-    fn admit(&mut self, transaction: &Transaction, hash: TransactionHash) -> bool {
-        let known = self.store.transaction(&hash).is_some()
-            || self
-                .parents
-                .iter()
-                .any(|parent| parent.transactions.contains(&hash))
-            || !self.transactions.insert(hash);
-        let repeats = |id: &OperationId| {
-            self.operations.contains(id)
+    fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
+        let hash = transaction.hash();
+        let known = self
+            .parents
+            .iter()
+            .any(|parent| parent.transactions.contains(&hash))
+            || !self.transactions.insert(hash)
+            || self.store.transaction(&hash)?.is_some();
+        if known {
+            return Ok(false);
+        }
+        let ids: Vec<OperationId> = transaction.operation_ids().collect();
+        for id in &ids {
+            let repeated = self.operations.contains(id)
                 || self
                     .parents
                     .iter()
                     .any(|parent| parent.committed.contains(id))
-                || self.store.operation(id).is_some()
-        };
-        let ids: Vec<OperationId> = transaction.operation_ids().collect();
-        if known || ids.iter().any(repeats) {
-            return false;
+                || self.store.operation(id)?.is_some();
+            if repeated {
+                return Ok(false);
+            }
         }
         self.operations.extend(ids);
-        true
+        Ok(true)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     mempool::Candidate,
     node::Node,
 };
-use plenary_service::{executor::Simulated, state::StateError};
+use plenary_service::Simulation;
 use plenary_types::{
     Author, Operation, OperationId, Outcome, Problem, Request, Response, SessionId, Stage,
     Transaction, TransactionHash,
@@ -57,7 +57,7 @@ pub async fn operate(
     wait: Duration,
 ) -> Result<Answer, Problem> {
     let deadline = tokio::time::Instant::now() + wait;
-    let id = author.operation_id();
+    let id = author.operation();
     let mut last = None;
     for _ in 0..ATTEMPTS {
         if let Some(answer) = first_answer(node, &request, id, deadline).await? {
@@ -139,14 +139,14 @@ pub enum Originated {
 /// # Errors
 ///
 /// Where the state cannot be read.
-pub fn originate(node: &Node, request: Request, author: Author) -> Result<Originated, StateError> {
-    let view = node.store.view(node.store.tip().height)?;
+pub fn originate(node: &Node, request: Request, author: Author) -> Result<Originated, Refusal> {
+    let (_, view) = node.store.state().latest();
     match node.executor.simulate(view, request, author, node.now())? {
-        Simulated::Refused(response) => Ok(Originated::Refused(response)),
-        Simulated::Accepted(operation) => {
+        Simulation::Refused(problem) => Ok(Originated::Refused(problem.to_response())),
+        Simulation::Answered(operation) => {
             let (genesis, service) = (node.genesis.hash(), node.genesis.service.clone());
             let transaction =
-                Transaction::sign(&node.key, &genesis, service, vec![operation], None);
+                Transaction::sign(&node.key, &genesis, service, vec![operation], None)?;
             Ok(Originated::Transaction(Candidate::new(transaction)))
         }
     }
@@ -187,7 +187,7 @@ async fn first_answer(
         index: location.index,
         outcome,
     };
-    answer_of(&transaction, id, landed).map(Some)
+    answer_of(node, &transaction, id, landed).map(Some)
 }
 
 fn same_request(
@@ -209,18 +209,17 @@ fn operation_of(transaction: &Transaction, id: OperationId) -> Option<&Operation
 }
 
 fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answer, Problem> {
-    let location = landed.location();
     let (transaction, _) = node
-        .transaction_at(location)
+        .transaction_at(landed.location())
         .map_err(|error| error.problem())?;
-    debug_assert_eq!(transaction.hash(), hash);
-    match transaction.operations.first() {
-        Some(operation) => answer_of(&transaction, operation.id(), landed),
-        None => Err(Refusal::NonceReused.problem()),
-    }
+    assert_eq!(transaction.hash(), hash, "a transaction is where it landed");
+    let id = transaction.operations.first().map(Operation::id);
+    let id = id.ok_or_else(|| Refusal::NonceReused.problem())?;
+    answer_of(node, &transaction, id, landed)
 }
 
 fn answer_of(
+    node: &Node,
     transaction: &Transaction,
     id: OperationId,
     landed: Landed,
@@ -228,8 +227,8 @@ fn answer_of(
     let operation = operation_of(transaction, id).ok_or_else(|| Refusal::NonceReused.problem())?;
     Ok(Answer::Final {
         response: operation.response.clone(),
+        session: node.executor.session_of(&operation.request, id)?,
         transaction: transaction.hash(),
         landed,
-        session: id.into(),
     })
 }

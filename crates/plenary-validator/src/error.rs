@@ -1,6 +1,7 @@
 //! Why a validator refuses, and how each refusal reads over HTTP.
 
-use plenary_service::state::StateError;
+use plenary_service::{ExecuteError, StateError};
+use plenary_store::StoreError;
 use plenary_types::{Problem, SignatureError, Stage, TransactionError, TransactionHash};
 
 /// A request or a transaction that a validator does not take, with a stable code each.
@@ -69,12 +70,33 @@ pub enum Refusal {
         /// The limit.
         limit_ms: u64,
     },
-    /// The state could not be read.
+    /// The handler could not be run to its end.
     #[error("{0}; this node cannot answer, ask another")]
-    State(#[from] StateError),
+    Execution(ExecuteError),
+    /// The files could not be read.
+    #[error("{0}; this node cannot answer, ask another")]
+    Store(String),
     /// The node is stopping or has failed.
     #[error("this node is stopping; ask another")]
     Stopping,
+}
+
+impl From<ExecuteError> for Refusal {
+    fn from(error: ExecuteError) -> Self {
+        Self::Execution(error)
+    }
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::Execution(error.into())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 impl Refusal {
@@ -94,7 +116,10 @@ impl Refusal {
             Self::Signature(_) => (401, "signature-invalid", Stage::Request),
             Self::NonceReused => (422, "nonce-reused", Stage::Request),
             Self::Overrun { .. } => (500, "handler-overrun", Stage::Service),
-            Self::State(_) => (503, "state-unreadable", Stage::Layer1),
+            Self::Execution(ExecuteError::Nondeterministic { .. }) => {
+                (500, "not-deterministic", Stage::Service)
+            }
+            Self::Execution(_) | Self::Store(_) => (503, "state-unreadable", Stage::Layer1),
             Self::Stopping => (503, "stopping", Stage::Layer1),
         };
         let problem = Problem::new(status, code, self).at(stage);
@@ -111,7 +136,7 @@ impl Refusal {
 
 fn transaction_code(error: &TransactionError) -> &'static str {
     match error {
-        TransactionError::Empty => "empty-transaction",
+        TransactionError::Malformed(_) => "malformed-transaction",
         TransactionError::TooLarge { .. } => "transaction-too-large",
         TransactionError::Service { .. } => "service-version",
         TransactionError::UnknownOriginator(_) => "unknown-originator",

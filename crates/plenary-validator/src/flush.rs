@@ -109,7 +109,7 @@ fn run(store: &Store, blocks: &mpsc::Receiver<Finalized>, failed: &impl Fn(Strin
             failed(error.to_string());
             return;
         }
-        let durable = store.flushed_height();
+        let durable = store.state().flushed_height();
         for (height, acknowledgement) in group {
             assert!(
                 height <= durable,

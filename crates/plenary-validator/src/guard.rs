@@ -11,7 +11,6 @@
 
 use crate::error::Refusal;
 use parking_lot::Mutex;
-use plenary_service::state::StateError;
 use std::{
     collections::HashMap,
     sync::{
@@ -59,7 +58,7 @@ impl Guard {
     pub async fn run<T: Send + 'static>(
         &self,
         route: String,
-        job: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+        job: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let overrun = |route: String| Refusal::Overrun {
             route,
@@ -78,7 +77,7 @@ impl Guard {
             let _ = sender.send(result);
         });
         match tokio::time::timeout(LIMIT, receiver).await {
-            Ok(Ok(result)) => Ok(result?),
+            Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Refusal::Stopping),
             Err(_) => {
                 self.abandoned.fetch_add(1, Ordering::Relaxed);

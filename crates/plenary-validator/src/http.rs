@@ -37,8 +37,8 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl From<plenary_service::state::StateError> for Failure {
-    fn from(error: plenary_service::state::StateError) -> Self {
+impl From<plenary_store::StoreError> for Failure {
+    fn from(error: plenary_store::StoreError) -> Self {
         Refusal::from(error).into()
     }
 }

@@ -17,8 +17,8 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{Acknowledgement, Application, Demand, Proposal};
-use plenary_service::{Service, executor::Executor, state::StateError};
-use plenary_store::{Location, Store};
+use plenary_service::Executor;
+use plenary_store::{Location, Store, StoreError};
 use plenary_types::{
     Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Receipt,
     Timestamp, Transaction, TransactionHash, encode,
@@ -45,8 +45,6 @@ pub struct Parts {
     pub genesis: Arc<Genesis>,
     /// This validator's key.
     pub key: PrivateKey,
-    /// The service, as routes are looked up in it.
-    pub service: Arc<Service>,
     /// The executor of the service.
     pub executor: Arc<Executor>,
     /// State and ledger.
@@ -67,8 +65,6 @@ pub struct Node {
     pub genesis: Arc<Genesis>,
     /// This validator's key.
     pub key: PrivateKey,
-    /// The service.
-    pub service: Arc<Service>,
     /// The executor of the service.
     pub executor: Arc<Executor>,
     /// State and ledger.
@@ -101,7 +97,6 @@ impl Node {
         let Parts {
             genesis,
             key,
-            service,
             executor,
             store,
             evidence,
@@ -109,8 +104,7 @@ impl Node {
             demand,
             clock,
         } = parts;
-        let mut chain = Chain::new(genesis.clone(), executor.clone(), store.clone());
-        chain.catch_up()?;
+        let chain = Chain::open(genesis.clone(), executor.clone(), store.clone())?;
         let tip = store.tip().height;
         Ok(Self {
             finality: Finality::new(tip),
@@ -122,7 +116,6 @@ impl Node {
             failure: watch::Sender::new(None),
             genesis,
             key,
-            service,
             executor,
             store,
             evidence,
@@ -319,8 +312,8 @@ impl Node {
     ///
     /// Where the ledger cannot be read.
     pub fn transaction_at(&self, location: Location) -> Result<(Transaction, Outcome), Refusal> {
-        let missing = || StateError(format!("block {} is not in the ledger", location.height));
-        let (block, _) = self.store.block(location.height)?.ok_or_else(missing)?;
+        let missing = || StoreError::Database(format!("block {} is missing", location.height));
+        let block = self.store.block(location.height)?.ok_or_else(missing)?;
         let index = location.index as usize;
         match (block.transactions.get(index), block.outcomes.get(index)) {
             (Some(transaction), Some(outcome)) => Ok((transaction.clone(), outcome.clone())),
@@ -335,20 +328,19 @@ impl Node {
     ///
     /// Where the ledger cannot be read.
     pub fn receipt(&self, location: Location) -> Result<Option<Receipt>, Refusal> {
-        let Some((block, mut certificate)) = self.store.block(location.height)? else {
+        let Location { height, index } = location;
+        let Some(certified) = self.store.certified_from(height)? else {
             return Ok(None);
         };
+        let block = self.store.block(height)?;
+        let certificate = self.store.certificate(certified)?;
         let mut descendants = Vec::new();
-        while certificate.is_none() && descendants.len() < MAX_DESCENDANTS {
-            let next = location.height + 1 + descendants.len() as u64;
-            let Some((above, own)) = self.store.block(next)? else {
-                return Ok(None);
-            };
-            descendants.push(above.header.clone());
-            certificate = own;
+        for above in height + 1..=certified.min(height + MAX_DESCENDANTS as u64) {
+            descendants.extend(self.store.block(above)?.map(|block| block.header.clone()));
         }
-        Ok(certificate
-            .and_then(|certificate| Receipt::new(&block, location.index, descendants, certificate)))
+        Ok(block
+            .zip(certificate)
+            .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
     }
 
     /// Makes what is final durable and stops the node's own thread.
@@ -460,11 +452,13 @@ impl Application for Node {
     }
 
     fn block(&self, height: u64) -> Option<(Arc<Block>, Option<Certificate>)> {
-        let found = self.store.block(height);
-        found.unwrap_or_else(|error| {
-            tracing::error!(%error, height, "the ledger cannot be read");
-            None
-        })
+        match self.store.entry(height) {
+            Ok(entry) => entry.map(|entry| (entry.block, entry.certificate)),
+            Err(error) => {
+                tracing::error!(%error, height, "the ledger cannot be read");
+                None
+            }
+        }
     }
 
     fn height_of(&self, hash: &BlockHash) -> Option<u64> {

@@ -10,16 +10,13 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{Config, Demand, Engine, EngineError, Status};
-use plenary_service::{
-    Service, ServiceError,
-    executor::{Executor, Options},
-};
-use plenary_store::{Store, StoreError};
-use plenary_types::{Block, Genesis, PrivateKey, PublicKey, ServiceId, Timestamp};
+use plenary_service::{Executor, Options, SeedError, Service, ServiceError};
+use plenary_store::{Files, Store, StoreError};
+use plenary_types::{Block, Genesis, PrivateKey, PublicKey, Timestamp};
 use std::{
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -50,19 +47,12 @@ pub struct Settings {
 /// Why a validator does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The genesis is for another service.
-    #[error(
-        "the genesis is for service {genesis}, this program is {program}; start the program that the network was made for"
-    )]
-    Service {
-        /// What the genesis names.
-        genesis: ServiceId,
-        /// What this program is.
-        program: ServiceId,
-    },
-    /// The service is not well defined, or its genesis function refuses.
+    /// The service is not well declared.
     #[error("{0}")]
-    Definition(#[from] ServiceError),
+    Service(#[from] ServiceError),
+    /// The genesis is not one that the service can start from.
+    #[error("{0}")]
+    Genesis(#[from] SeedError),
     /// The data directory cannot be used.
     #[error("cannot use the data directory {}: {error}", path.display())]
     Directory {
@@ -129,21 +119,6 @@ fn system_time() -> Timestamp {
     Timestamp(since.as_millis() as u64)
 }
 
-/// Opens what a validator keeps under `directory`, making it where it is new.
-fn open_store(service: &Service, genesis: &Genesis, directory: &Path) -> Result<Store, StartError> {
-    let program = service.id();
-    if genesis.service != program {
-        let genesis = genesis.service.clone();
-        return Err(StartError::Service { genesis, program });
-    }
-    std::fs::create_dir_all(directory).map_err(|error| StartError::Directory {
-        path: directory.to_owned(),
-        error,
-    })?;
-    let changes = service.genesis_changes(genesis)?;
-    Ok(Store::open(directory, genesis, || changes)?)
-}
-
 /// Starts a validator. It serves as soon as this returns, and follows its network from then on.
 ///
 /// # Errors
@@ -159,7 +134,13 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
         peers,
         double_run,
     } = settings;
-    let store = Arc::new(open_store(&service, &genesis, &data_dir)?);
+    let paths = Arc::new(service.openapi_paths());
+    let executor = Arc::new(Executor::new(service, Options { double_run })?);
+    let changes = executor.genesis(&genesis)?;
+    let files = Files::in_directory(&data_dir)?;
+    let store = Arc::new(Store::open(files, &genesis, || {
+        Ok::<_, SeedError>(changes)
+    })?);
     let directory = |error| StartError::Directory {
         path: data_dir.clone(),
         error,
@@ -179,20 +160,12 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
     let flusher = Flusher::grouped(store.clone(), move |reason| {
         flush_failed.send_replace(Some(reason));
     });
-    let service = Arc::new(service);
     let demand = Demand::new();
-    let genesis_block = Block::genesis(&genesis, store.genesis_root());
+    let genesis_block = Block::clone(store.genesis_block());
     let node = Arc::new(Node::new(Parts {
         genesis: genesis.clone(),
         key,
-        executor: Arc::new(Executor::new(
-            service.clone(),
-            Options {
-                double_run,
-                ..Options::default()
-            },
-        )),
-        service,
+        executor,
         store,
         evidence,
         flusher: flusher.map_err(directory)?,
@@ -225,6 +198,7 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
     let api = Api {
         node: node.clone(),
         engine: engine.clone(),
+        paths,
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();

@@ -315,6 +315,7 @@ mod tests {
             validators: 4,
             clients: ClientSignatures::Required,
             service: service(),
+            config: serde_json::json!({}),
             http_port: 0,
             p2p_port: 0,
         };

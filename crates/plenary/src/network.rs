@@ -23,9 +23,9 @@ use std::{
 use toml_edit::{DocumentMut, Item};
 
 /// The genesis file in a network's directory.
-const GENESIS: &str = "genesis.toml";
+pub(crate) const GENESIS: &str = "genesis.toml";
 /// The key of a client, for `call`.
-const CLIENT_KEY: &str = "client.key";
+pub(crate) const CLIENT_KEY: &str = "client.key";
 /// The configuration in a node's directory.
 const CONFIG: &str = "config.toml";
 /// The key in a node's directory.
@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) clients: ClientSignatures,
     /// What it runs.
     pub(crate) service: ServiceId,
+    /// What the service's genesis function is given.
+    pub(crate) config: serde_json::Value,
     /// The first validator's HTTP port, the others count up; 0 lets the system choose them all.
     pub(crate) http_port: u16,
     /// The same for the ports between validators.
@@ -153,7 +155,7 @@ impl Network {
             plan.service.clone(),
             members.collect(),
             Vec::new(),
-            serde_json::Value::Object(serde_json::Map::new()),
+            plan.config.clone(),
         )?;
         // Everything is written beside the directory and moved there at once, so that no half of
         // a network is ever taken for one.
@@ -392,6 +394,7 @@ mod tests {
             validators: 4,
             clients: ClientSignatures::Optional,
             service: service(),
+            config: serde_json::json!({ "operators": ["OPR-001"] }),
             http_port: 0,
             p2p_port: 0,
         }
@@ -404,6 +407,7 @@ mod tests {
         let made = Network::create(&path, &plan()).unwrap();
         let read = Network::open(&path).unwrap();
         assert_eq!(read.genesis.hash(), made.genesis.hash());
+        assert_eq!(read.genesis.config, plan().config);
         assert_eq!(read.genesis.clients, ClientSignatures::Optional);
         assert_eq!(read.nodes.len(), 4);
         for (index, node) in read.nodes.iter().enumerate() {

@@ -14,9 +14,12 @@ pub(super) async fn block(
     height: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<Value>, Failure> {
     let Path(height) = height.map_err(bad_path)?;
-    let found = api.node.store.block(height)?;
-    let (block, certificate) = found.ok_or_else(|| not_found("block", height))?;
-    Ok(Json(describe(&block, certificate.as_ref())))
+    let entry = api
+        .node
+        .store
+        .entry(height)?
+        .ok_or_else(|| not_found("block", height))?;
+    Ok(Json(describe(&entry.block, entry.certificate.as_ref())))
 }
 
 /// A block for people: hashes and outcomes; transactions have a resource of their own.

@@ -9,14 +9,13 @@ use axum::{
     extract::{Request as HttpRequest, State},
     response::Response,
 };
-use plenary_service::RouteKind;
-use serde_json::{Value, json};
+use plenary_service::with_l1;
 
 pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<Response, Failure> {
     let node = &api.node;
     let (parts, request) = from_http(http).await?;
-    let route = node.service.route(&request)?;
-    if route.kind() == RouteKind::Read {
+    let route = node.executor.route(&request)?;
+    if !route.is_operation() {
         return read(&api, request).await;
     }
     let commits = route.commits_session();
@@ -25,15 +24,15 @@ pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<R
         Answer::Pending { transaction } => Ok(accepted(transaction)),
         Answer::Refused(response) => Ok(to_http(response)),
         Answer::Final {
-            mut response,
+            response,
             transaction,
             landed,
             session,
         } => {
-            if commits {
-                let l1 = json!({ "block_height": landed.height, "tx_hash": transaction });
-                response.body = with_member(&response.body, "l1", l1);
-            }
+            let response = match commits {
+                true => with_l1(response, landed.height, transaction),
+                false => response,
+            };
             let mut response = to_http(response);
             let headers = response.headers_mut();
             set(headers, "plenary-finality", "final");
@@ -48,29 +47,12 @@ pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<R
 /// Answers a read from the finalized state, without consensus.
 async fn read(api: &Api, request: plenary_types::Request) -> Result<Response, Failure> {
     let node = api.node.clone();
-    let height = node.store.tip().height;
     let path = request.path().to_owned();
-    let response = api
-        .node
-        .guard
-        .run(path, move || {
-            let view = node.store.view(height)?;
-            node.executor.read(view, &request, node.now())
-        })
-        .await?;
-    let mut response = to_http(response);
+    let (tip, view) = node.store.state().latest();
+    let read = move || Ok(node.executor.read(view, &request, node.now())?);
+    let execution = api.node.guard.run(path, read).await?;
+    let mut response = to_http(execution.response());
     set(response.headers_mut(), "plenary-finality", "final");
-    set(response.headers_mut(), "plenary-height", height);
+    set(response.headers_mut(), "plenary-height", tip.height);
     Ok(response)
-}
-
-/// A JSON object with one more member; anything else stays as it is.
-fn with_member(body: &bytes::Bytes, name: &str, value: Value) -> bytes::Bytes {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(mut members)) => {
-            members.insert(name.to_owned(), value);
-            Value::Object(members).to_string().into()
-        }
-        _ => body.clone(),
-    }
 }

@@ -38,10 +38,9 @@ pub(super) async fn entry(
         .ok_or_else(|| malformed("the table's name or the key is over its bound".into()))?;
     let tip = api.node.store.tip().height;
     let height = at.height.unwrap_or(tip);
-    let Some((block, _)) = api.node.store.block(height)?.filter(|_| height <= tip) else {
-        return Err(super::not_found("block", height));
-    };
-    let proof = api.node.store.prove(&key, height)?;
+    let block = api.node.store.block(height)?;
+    let block = block.ok_or_else(|| super::not_found("block", height))?;
+    let proof = api.node.store.state().prove(&key, height)?;
     let root = block.header.state;
     let entry = proof
         .verify(&root, &key)
