@@ -51,7 +51,9 @@ pub(crate) enum Failure {
 
 /// Runs a command that waits for others.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|source| Failure::System {
         what: "an event loop",
         source,

@@ -66,10 +66,12 @@ fn load(path: &Path) -> Result<Receipt, Failure> {
 }
 
 fn verify(path: &Path, receipt: &Receipt, genesis: &Genesis) -> Result<(), ReceiptFailure> {
-    receipt.verify(genesis).map_err(|error| ReceiptFailure::Void {
-        path: path.to_owned(),
-        error,
-    })
+    receipt
+        .verify(genesis)
+        .map_err(|error| ReceiptFailure::Void {
+            path: path.to_owned(),
+            error,
+        })
 }
 
 fn show(receipt: &Receipt, genesis: &Genesis, output: Output) {
@@ -96,7 +98,10 @@ fn show(receipt: &Receipt, genesis: &Genesis, output: Output) {
             ("network", genesis.network.clone()),
             ("signed by", signers.join(", ")),
         ];
-        let rows = table(["receipt", "holds"], rows.map(|(name, value)| [name.into(), value]));
+        let rows = table(
+            ["receipt", "holds"],
+            rows.map(|(name, value)| [name.into(), value]),
+        );
         rows.to_string()
     });
 }
