@@ -236,7 +236,9 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
         source,
     };
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-    command.args(["start", "--stop-with-stdin", "--config"]).arg(&node.config.path);
+    command
+        .args(["start", "--stop-with-stdin", "--config"])
+        .arg(&node.config.path);
     if double_run {
         command.arg("--double-run");
     }
