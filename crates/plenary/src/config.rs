@@ -254,12 +254,18 @@ impl Config {
         for (index, peer) in self.peers.iter().enumerate() {
             let place = format!("p2p.peers[{index}].key");
             if genesis.validator(&peer.key).is_none() {
-                let problem = format!("{} is the key of no validator of the genesis", peer.key);
+                let problem = format!(
+                    "{} (of {:?}) is the key of no validator of the genesis",
+                    peer.key, peer.name
+                );
                 report(&place, problem);
             } else if peer.key != own && !seen.insert(peer.key) {
                 report(
                     &place,
-                    format!("{} is the key of another peer too", peer.key),
+                    format!(
+                        "{} (of {:?}) is the key of another peer too",
+                        peer.key, peer.name
+                    ),
                 );
             } else if peer.key != own {
                 peers.push((peer.key, peer.address));

@@ -16,7 +16,12 @@ pub(crate) enum LogFormat {
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
     /// What to log: a level, or levels by module, such as `info,plenary_validator=debug`
-    #[arg(long, env = "PLENARY_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "PLENARY_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     log: EnvFilter,
     /// How to write log lines
     #[arg(

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Running {
     /// Its log.
     pub(crate) log: PathBuf,
     child: Child,
+    /// Closed to stop it. Kept apart from the child, whose standard input is closed by waiting.
+    input: Option<ChildStdin>,
 }
 
 /// The children of this process.
@@ -155,7 +157,11 @@ impl Logs {
 
 impl Cluster {
     /// Starts a process for every node. They run handlers twice where `double_run`.
-    pub(crate) fn spawn(nodes: &[Node], logs: Logs, double_run: bool) -> Result<Self, ClusterError> {
+    pub(crate) fn spawn(
+        nodes: &[Node],
+        logs: Logs,
+        double_run: bool,
+    ) -> Result<Self, ClusterError> {
         let nodes = nodes.iter().zip(logs.0);
         let nodes = nodes.map(|(node, (log, file))| spawn(node, log, file, double_run));
         Ok(Self {
@@ -165,7 +171,10 @@ impl Cluster {
 
     /// The nodes' URLs.
     pub(crate) fn urls(&self) -> Vec<String> {
-        let urls = self.nodes.iter().map(|node| format!("http://{}", node.http));
+        let urls = self
+            .nodes
+            .iter()
+            .map(|node| format!("http://{}", node.http));
         urls.collect()
     }
 
@@ -214,7 +223,7 @@ impl Cluster {
     /// Asks all children to stop, waits for them, and kills those that do not. Names those.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         for node in &mut self.nodes {
-            drop(node.child.stdin.take());
+            drop(node.input.take());
         }
         let deadline = Instant::now() + STOP_WITHIN;
         let mut killed = Vec::new();
@@ -236,7 +245,9 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
         source,
     };
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-    command.args(["start", "--stop-with-stdin", "--config"]).arg(&node.config.path);
+    command
+        .args(["start", "--stop-with-stdin", "--config"])
+        .arg(&node.config.path);
     if double_run {
         command.arg("--double-run");
     }
@@ -256,12 +267,13 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
     // A Ctrl-C in the terminal is for this process, which then stops the children in order.
     #[cfg(unix)]
     command.process_group(0);
-    let child = command.spawn().map_err(cannot)?;
+    let mut child = command.spawn().map_err(cannot)?;
     Ok(Running {
         name: node.name.clone(),
         http: node.config.http,
         pid: child.id().unwrap_or_default(),
         log,
+        input: child.stdin.take(),
         child,
     })
 }

@@ -4,7 +4,6 @@
 use super::{Failure, block_on, receipt, system};
 use crate::{
     app::App,
-    config::load_genesis,
     demo::{Answers, Demo, MissingAnswer, Step},
     files, keys,
     network::{Network, Plan},
@@ -79,10 +78,11 @@ struct Played {
 
 pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     let service = app.service.id();
-    let demo = app.demo.ok_or_else(|| DemoFailure::None(service.name.clone()))?;
+    let demo = app
+        .demo
+        .ok_or_else(|| DemoFailure::None(service.name.clone()))?;
     let home = tempfile::Builder::new().prefix("plenary-demo-").tempdir();
     let mut home = home.map_err(files::on("create a directory in", &std::env::temp_dir()))?;
-    home.disable_cleanup(args.keep);
     let plan = Plan {
         network: service.name.clone(),
         validators: args.validators,
@@ -98,7 +98,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         args.validators,
         network.directory.display()
     ));
-    block_on(async {
+    let played = block_on(async {
         let mut stop = Stop::listen().map_err(system("signals"))?;
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
@@ -108,7 +108,10 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         };
         cluster.stop().await;
         done
-    })
+    });
+    // An error may point at a log.
+    home.disable_cleanup(args.keep || played.is_err());
+    played
 }
 
 async fn play(
@@ -128,17 +131,21 @@ async fn play(
         ended = cluster.ended() => return Err(ended.into()),
     };
     let steps = medians(&played);
-    let last = steps.iter().rev().find_map(|step| Some((step, step.transaction?)));
+    let last = steps
+        .iter()
+        .rev()
+        .find_map(|step| Some((step, step.transaction?)));
     let (last, hash) = last.ok_or(DemoFailure::NoReceipt)?;
     let fetched = receipt::fetch(&client.remote, &hash).await?;
     let path = network.directory.join("receipt.json");
     receipt::save(&path, &fetched)?;
     // From here on no validator is asked: what is checked is two files.
-    let genesis = load_genesis(&network.genesis_path())?;
-    let proof = receipt::load(&path)?;
-    receipt::verify(&path, &proof, &genesis)?;
+    let verified = receipt::verify(&path, &network.genesis_path())?;
 
-    let operations = played.iter().flatten().filter(|step| step.transaction.is_some());
+    let operations = played
+        .iter()
+        .flatten()
+        .filter(|step| step.transaction.is_some());
     let p50 = median(operations.map(|step| step.latency_ms));
     let value = json!({
         "service": network.genesis.service,
@@ -146,16 +153,15 @@ async fn play(
         "rounds": rounds,
         "steps": steps,
         "p50_ms": p50,
-        "receipt": receipt::summary(&proof, &genesis),
+        "receipt": verified,
         "directory": network.directory,
     });
     output.show(&value, || {
         format!(
-            "{}\n\np50 of an operation, sent to final: {p50:.1} ms\nreceipt of `{}`, verified offline with the genesis alone: {}\n{}",
+            "{}\np50 of an operation, from sent to final: {p50:.1} ms\n\nThe receipt of `{}`, verified offline with the genesis alone:\n{}",
             human(&steps),
             last.step,
-            proof.outcome,
-            receipt::describe(&proof, &genesis),
+            receipt::describe(&verified),
         )
     });
     Ok(())
@@ -242,7 +248,8 @@ fn human(steps: &[Played]) -> String {
             step.request.clone(),
             step.status.to_string(),
             format!("{:.1} ms", step.latency_ms),
-            step.height.map_or_else(|| "-".into(), |height| height.to_string()),
+            step.height
+                .map_or_else(|| "-".into(), |height| height.to_string()),
         ]
     });
     table(["step", "request", "status", "latency", "height"], rows)
