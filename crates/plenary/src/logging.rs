@@ -3,6 +3,9 @@
 use std::io;
 use tracing_subscriber::EnvFilter;
 
+/// What is logged unless told otherwise: of the engine, what someone should look at.
+const FILTER: &str = "info,commonware=warn";
+
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -20,7 +23,7 @@ pub(crate) struct LogArgs {
         long,
         env = "PLENARY_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = FILTER
     )]
     log: EnvFilter,
     /// How to write log lines

@@ -3,7 +3,7 @@
 use super::{Failure, block_on, target::Target};
 use crate::{keys, output::Output, remote::Reply};
 use bytes::Bytes;
-use plenary_types::{Method, PrivateKey, Request};
+use plenary_types::{Method, PrivateKey, Request, http::UnknownMethod};
 use serde_json::{Map, Value, json};
 use std::{
     io::{self, Read as _},
@@ -14,7 +14,7 @@ use std::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The method: GET, POST, PUT, PATCH or DELETE
-    #[arg(ignore_case = true)]
+    #[arg(value_parser = method)]
     method: Method,
     /// Path and query, such as /session/start
     target: String,
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     nonce: Option<String>,
     #[command(flatten)]
     network: Target,
+}
+
+fn method(text: &str) -> Result<Method, UnknownMethod> {
+    text.to_ascii_uppercase().parse()
 }
 
 /// Why a request is not sent, or what came of it.
