@@ -18,6 +18,9 @@ pub(crate) const FORMAT: u32 = 1;
 /// What redb may keep in memory, in bytes.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
+/// How long redb's magic number is.
+const MAGIC_BYTES: u64 = 9;
+
 /// Bytes to bytes, in the order of the keys' bytes.
 pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(crate) type Reading = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -86,8 +89,15 @@ pub(crate) struct Meta {
     pub(crate) ledger: u64,
 }
 
-/// Opens or creates the database, and its tables.
+/// Opens or creates the database. The caller keeps other processes away.
 pub(crate) fn open(backend: impl StorageBackend) -> Result<Database, StoreError> {
+    // redb writes its magic number last, and does not open a file that a crash left without.
+    let error = |error| StoreError::io(File::State, error);
+    let mut magic = vec![0; backend.len().map_err(error)?.min(MAGIC_BYTES) as usize];
+    backend.read(0, &mut magic).map_err(error)?;
+    if magic.iter().all(|byte| *byte == 0) {
+        backend.set_len(0).map_err(error)?;
+    }
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder

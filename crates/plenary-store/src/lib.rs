@@ -10,6 +10,10 @@ mod index;
 pub mod ledger;
 mod state;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use database::Tip;

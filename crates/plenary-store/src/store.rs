@@ -17,7 +17,7 @@ use crate::{
     database::{self, Meta, Snapshot, Tip, write_genesis, write_tip},
     error::{File, StoreError},
     index::{Indexed, Location, Recent},
-    ledger::{Entry, Ledger, Mark},
+    ledger::{Entry, Ledger, LockedFile, Mark},
     state::{Prepared, State},
     tree::NodeChanges,
 };
@@ -100,6 +100,7 @@ impl Store {
         genesis: &Genesis,
         genesis_changes: impl FnOnce() -> Result<Changes, E>,
     ) -> Result<Self, StoreError> {
+        let file = LockedFile::new(files.ledger)?;
         let database = database::open(files.state)?;
         let meta = match database::read_meta(&database, genesis)? {
             Some(meta) => meta,
@@ -116,7 +117,7 @@ impl Store {
             hash: meta.tip.hash,
             length: meta.ledger,
         };
-        let ledger = Ledger::open(Box::new(files.ledger), &genesis.hash(), mark)?;
+        let ledger = Ledger::open(file, &genesis.hash(), mark)?;
         check_same(&ledger, &snapshot)?;
         Ok(Self {
             genesis: Arc::new(first),

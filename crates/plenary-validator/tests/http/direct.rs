@@ -58,7 +58,8 @@ async fn a_retry_gets_the_first_answer_from_any_validator_even_after_a_restart()
 async fn requests_that_contend_for_one_key_all_end_in_one_effect_each() {
     let network = Network::start(ClientSignatures::Optional).await;
     let mut committed = 0;
-    let sends = (0..12).map(|index| network.post(index % 4, "/accounts/hot/deposits", &json!(1)));
+    let one = json!(1);
+    let sends = (0..12).map(|index| network.post(index % 4, "/accounts/hot/deposits", &one));
     for answer in futures::future::join_all(sends).await {
         match answer.status().as_u16() {
             200 => committed += 1,
