@@ -48,6 +48,8 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     /// Its log.
     pub(crate) log: PathBuf,
+    /// Where this run begins in the log.
+    log_start: u64,
     child: Child,
     /// Closed to stop it. Kept apart from the child, whose standard input is closed by waiting.
     input: Option<ChildStdin>,
@@ -193,7 +195,7 @@ impl Cluster {
                 return Err(ClusterError::NotReady {
                     name: node.name.clone(),
                     log: node.log.clone(),
-                    tail: tail(&node.log),
+                    tail: node.tail(),
                 });
             }
         }
@@ -210,7 +212,7 @@ impl Cluster {
                         name,
                         status,
                         log: node.log.clone(),
-                        tail: tail(&node.log),
+                        tail: node.tail(),
                     },
                     Err(source) => ClusterError::Watch { name, source },
                 }
@@ -240,6 +242,7 @@ impl Cluster {
 
 fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Running, ClusterError> {
     let errors = file.try_clone().map_err(files::on("write", &log))?;
+    let log_start = file.metadata().map_err(files::on("read", &log))?.len();
     let cannot = |source| ClusterError::Spawn {
         name: node.name.clone(),
         source,
@@ -273,6 +276,7 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
         http: node.config.http,
         pid: child.id().unwrap_or_default(),
         log,
+        log_start,
         input: child.stdin.take(),
         child,
     })
@@ -285,23 +289,27 @@ async fn until_ready(node: &Remote) {
     }
 }
 
-/// The last lines of a log.
-fn tail(path: &Path) -> String {
-    let read = || -> io::Result<VecDeque<String>> {
-        let mut file = File::open(path)?;
-        let end = file.seek(SeekFrom::End(0))?;
-        file.seek(SeekFrom::Start(end.saturating_sub(TAIL_BYTES)))?;
-        let mut last = VecDeque::new();
-        for line in BufReader::new(file).split(b'\n') {
-            if last.len() == TAIL_LINES {
-                last.pop_front();
+impl Running {
+    /// The last lines that this run wrote into the log.
+    fn tail(&self) -> String {
+        let read = || -> io::Result<VecDeque<String>> {
+            let mut file = File::open(&self.log)?;
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(
+                end.saturating_sub(TAIL_BYTES).max(self.log_start),
+            ))?;
+            let mut last = VecDeque::new();
+            for line in BufReader::new(file).split(b'\n') {
+                if last.len() == TAIL_LINES {
+                    last.pop_front();
+                }
+                last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
             }
-            last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
+            Ok(last)
+        };
+        match read() {
+            Ok(lines) => Vec::from(lines).join("\n"),
+            Err(error) => format!("  ({error})"),
         }
-        Ok(last)
-    };
-    match read() {
-        Ok(lines) => Vec::from(lines).join("\n"),
-        Err(error) => format!("  ({error})"),
     }
 }
