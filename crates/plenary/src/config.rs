@@ -305,6 +305,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::network::{Network, Plan};
+    use plenary_service::Service;
     use plenary_types::genesis::ClientSignatures;
     use std::fs;
 
@@ -320,8 +321,7 @@ mod tests {
             network: "test".into(),
             validators: 4,
             clients: ClientSignatures::Required,
-            service: service(),
-            config: serde_json::json!({}),
+            service: Arc::new(Service::new("ledger", "1.0.0")),
             http_port: 0,
             p2p_port: 0,
         };

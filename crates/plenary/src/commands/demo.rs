@@ -6,13 +6,14 @@ use crate::{
     app::App,
     demo::{Answers, Demo, MissingAnswer, Step},
     files, keys,
-    network::{Network, Plan},
+    network::{Network, NetworkError, Plan},
     output::{Output, table},
     remote::{Remote, Reply},
     signals::Stop,
     supervise::{Cluster, Logs},
 };
-use plenary_types::{PrivateKey, TransactionHash, genesis::ClientSignatures};
+use plenary_service::{Executor, Options};
+use plenary_types::{PrivateKey, Request, TransactionHash, genesis::ClientSignatures};
 use serde::Serialize;
 use serde_json::json;
 use std::{str::FromStr, time::Instant};
@@ -69,7 +70,7 @@ pub(crate) enum DemoFailure {
 #[derive(Debug, Clone, Serialize)]
 struct Played {
     step: String,
-    request: String,
+    route: String,
     status: u16,
     latency_ms: f64,
     height: Option<u64>,
@@ -78,6 +79,8 @@ struct Played {
 
 pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     let service = app.service.id();
+    let executor = Executor::new(app.service.clone(), Options::default());
+    let executor = executor.map_err(NetworkError::Service)?;
     let demo = app
         .demo
         .ok_or_else(|| DemoFailure::None(service.name.clone()))?;
@@ -87,8 +90,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         network: service.name.clone(),
         validators: args.validators,
         clients: ClientSignatures::Required,
-        service: service.clone(),
-        config: app.service.config().clone(),
+        service: app.service.clone(),
         http_port: 0,
         p2p_port: 0,
     };
@@ -103,7 +105,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, args.rounds, output) => done,
+            done = play(&mut cluster, &network, &demo, executor, args.rounds, output) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
@@ -118,6 +120,7 @@ async fn play(
     cluster: &mut Cluster,
     network: &Network,
     demo: &Demo,
+    executor: Executor,
     rounds: u32,
     output: Output,
 ) -> Result<(), Failure> {
@@ -125,6 +128,7 @@ async fn play(
     let client = Client {
         remote: Remote::new(cluster.urls())?,
         key: keys::load(&network.client_key_path())?,
+        executor,
     };
     let played = tokio::select! {
         played = client.rounds(demo, rounds) => played?,
@@ -154,7 +158,7 @@ async fn play(
         "steps": steps,
         "p50_ms": p50,
         "receipt": verified,
-        "directory": network.directory,
+        "directory": keep.then_some(&network.directory),
     });
     output.show(&value, || {
         format!(
@@ -171,6 +175,7 @@ async fn play(
 struct Client {
     remote: Remote,
     key: PrivateKey,
+    executor: Executor,
 }
 
 impl Client {
@@ -209,12 +214,21 @@ impl Client {
         answers.add(&step.name, &reply.body);
         Ok(Played {
             step: step.name.clone(),
-            request: format!("{} {}", request.method, request.path()),
+            route: self.route(request),
             status: reply.status,
-            latency_ms: latency.as_secs_f64() * 1000.0,
+            latency_ms: latency.as_micros() as f64 / 1000.0,
             height: parsed(&reply, "plenary-height"),
             transaction: parsed(&reply, "plenary-tx"),
         })
+    }
+
+    /// The route that a request takes, or its path where there is none.
+    fn route(&self, request: &Request) -> String {
+        let route = self.executor.route(request);
+        let pattern = route
+            .as_ref()
+            .map_or(request.path(), |route| route.pattern());
+        format!("{} {pattern}", request.method)
     }
 }
 
@@ -245,12 +259,12 @@ fn human(steps: &[Played]) -> String {
     let rows = steps.iter().map(|step| {
         [
             step.step.clone(),
-            step.request.clone(),
+            step.route.clone(),
             step.status.to_string(),
             format!("{:.1} ms", step.latency_ms),
             step.height
                 .map_or_else(|| "-".into(), |height| height.to_string()),
         ]
     });
-    table(["step", "request", "status", "latency", "height"], rows)
+    table(["step", "route", "status", "latency", "height"], rows)
 }

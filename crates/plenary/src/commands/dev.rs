@@ -79,14 +79,12 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
 }
 
 fn create(app: &App, args: &Args) -> Result<Network, Failure> {
-    let service = app.service.id();
     let plan = Plan {
-        network: service.name.clone(),
+        network: app.service.id().name.clone(),
         validators: args.validators.unwrap_or(VALIDATORS),
         // So that curl is enough to try the service.
         clients: ClientSignatures::Optional,
-        service: service.clone(),
-        config: app.service.config().clone(),
+        service: app.service.clone(),
         http_port: args.http_port,
         p2p_port: args.p2p_port,
     };
