@@ -13,7 +13,9 @@ use crate::{
     supervise::{Cluster, Logs},
 };
 use plenary_service::{Executor, Options};
-use plenary_types::{PrivateKey, Request, TransactionHash, genesis::ClientSignatures};
+use plenary_types::{
+    PrivateKey, Request, TransactionHash, genesis::ClientSignatures, receipt::Verified,
+};
 use serde::Serialize;
 use serde_json::json;
 use std::{str::FromStr, time::Instant};
@@ -105,7 +107,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, executor, args.rounds, output) => done,
+            done = play(&mut cluster, &network, &demo, executor, args.rounds) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
@@ -113,7 +115,20 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     });
     // An error may point at a log.
     home.disable_cleanup(args.keep || played.is_err());
-    played
+    show(&played?, &network, &args, output);
+    Ok(())
+}
+
+/// What a demo showed.
+struct Report {
+    /// The last round's steps, with medians of all rounds.
+    steps: Vec<Played>,
+    /// The median latency of all operations that went through consensus, in milliseconds.
+    p50_ms: f64,
+    /// The name of the last such step.
+    proven: String,
+    /// What its receipt proves.
+    verified: Verified,
 }
 
 async fn play(
@@ -122,53 +137,62 @@ async fn play(
     demo: &Demo,
     executor: Executor,
     rounds: u32,
-    output: Output,
-) -> Result<(), Failure> {
+) -> Result<Report, Failure> {
     cluster.ready().await?;
     let client = Client {
         remote: Remote::new(cluster.urls())?,
         key: keys::load(&network.client_key_path())?,
         executor,
     };
-    let played = tokio::select! {
-        played = client.rounds(demo, rounds) => played?,
+    let rounds = tokio::select! {
+        rounds = client.rounds(demo, rounds) => rounds?,
         ended = cluster.ended() => return Err(ended.into()),
     };
-    let steps = medians(&played);
-    let last = steps
-        .iter()
-        .rev()
-        .find_map(|step| Some((step, step.transaction?)));
-    let (last, hash) = last.ok_or(DemoFailure::NoReceipt)?;
+    let steps = medians(&rounds);
+    let mut operations = steps.iter().rev();
+    let last = operations.find_map(|step| Some((step.step.clone(), step.transaction?)));
+    let (proven, hash) = last.ok_or(DemoFailure::NoReceipt)?;
     let fetched = receipt::fetch(&client.remote, &hash).await?;
     let path = network.directory.join("receipt.json");
     receipt::save(&path, &fetched)?;
     // From here on no validator is asked: what is checked is two files.
     let verified = receipt::verify(&path, &network.genesis_path())?;
+    let operations = rounds.iter().flatten();
+    let operations = operations.filter(|step| step.transaction.is_some());
+    Ok(Report {
+        p50_ms: median(operations.map(|step| step.latency_ms)),
+        steps,
+        proven,
+        verified,
+    })
+}
 
-    let operations = played
-        .iter()
-        .flatten()
-        .filter(|step| step.transaction.is_some());
-    let p50 = median(operations.map(|step| step.latency_ms));
+fn show(report: &Report, network: &Network, args: &Args, output: Output) {
+    let Report {
+        steps,
+        p50_ms,
+        proven,
+        verified,
+    } = report;
     let value = json!({
         "service": network.genesis.service,
         "validators": network.nodes.len(),
-        "rounds": rounds,
+        "rounds": args.rounds,
         "steps": steps,
-        "p50_ms": p50,
+        "p50_ms": p50_ms,
         "receipt": verified,
-        "directory": keep.then_some(&network.directory),
+        "directory": args.keep.then_some(&network.directory),
     });
     output.show(&value, || {
         format!(
-            "{}\np50 of an operation, from sent to final: {p50:.1} ms\n\nThe receipt of `{}`, verified offline with the genesis alone:\n{}",
-            human(&steps),
-            last.step,
-            receipt::describe(&verified),
+            "{}\np50 of an operation, from sent to final: {p50_ms:.1} ms\n\nThe receipt of `{proven}`, verified offline with the genesis alone:\n{}",
+            human(steps),
+            receipt::describe(verified),
         )
     });
-    Ok(())
+    if args.keep {
+        output.note(format_args!("kept {}", network.directory.display()));
+    }
 }
 
 /// A client of the network.
