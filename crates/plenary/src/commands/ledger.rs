@@ -41,7 +41,7 @@ pub(crate) fn run(app: App, command: Command, output: Output) -> Result<(), Fail
     bar.finish_and_clear();
     let report = report.map_err(|error| LedgerFailure::Wrong {
         path: data_dir,
-        error,
+        error: Box::new(error),
     })?;
     let value = json!({
         "valid": true,
@@ -86,7 +86,7 @@ pub(crate) enum LedgerFailure {
         /// The directory.
         path: PathBuf,
         /// The first thing that is wrong, and where.
-        error: AuditError,
+        error: Box<AuditError>,
     },
 }
 
