@@ -8,8 +8,13 @@ mod database;
 mod error;
 mod index;
 pub mod ledger;
+mod rows;
 mod state;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use database::Tip;

@@ -17,8 +17,8 @@ use crate::{
     database::{self, Meta, Snapshot, Tip, write_genesis, write_tip},
     error::{File, StoreError},
     index::{Indexed, Location, Recent},
-    ledger::{Entry, Ledger, Mark},
-    state::{Prepared, State},
+    ledger::{Entry, Ledger, LockedFile, Mark},
+    state::{self, Prepared, State},
     tree::NodeChanges,
 };
 use parking_lot::{Mutex, RwLock};
@@ -100,6 +100,7 @@ impl Store {
         genesis: &Genesis,
         genesis_changes: impl FnOnce() -> Result<Changes, E>,
     ) -> Result<Self, StoreError> {
+        let file = LockedFile::new(files.ledger)?;
         let database = database::open(files.state)?;
         let meta = match database::read_meta(&database, genesis)? {
             Some(meta) => meta,
@@ -116,7 +117,7 @@ impl Store {
             hash: meta.tip.hash,
             length: meta.ledger,
         };
-        let ledger = Ledger::open(Box::new(files.ledger), &genesis.hash(), mark)?;
+        let ledger = Ledger::open(file, &genesis.hash(), mark)?;
         check_same(&ledger, &snapshot)?;
         Ok(Self {
             genesis: Arc::new(first),
@@ -270,7 +271,7 @@ impl Store {
         };
         let prepared = self.state.unflushed(last.height());
         let transaction = database.begin_write()?;
-        let mut old = Vec::with_capacity(blocks.len());
+        let old = state::write(&transaction, &prepared)?;
         let mut tip = self.index.read().0.tip;
         let mut length = 0;
         for (block, prepared) in blocks.iter().zip(&prepared) {
@@ -278,7 +279,6 @@ impl Store {
             let place = place.ok_or_else(|| {
                 StoreError::Database("a durable block is not in the ledger".into())
             })?;
-            old.push(prepared.write(&transaction)?);
             block.write(&transaction, place.offset)?;
             length = place.end;
             tip = Tip {
@@ -428,9 +428,9 @@ fn create(database: &Database, genesis: &Genesis, changes: Changes) -> Result<Me
         ledger: 0,
     };
     let transaction = database.begin_write()?;
-    prepared.write(&transaction)?;
+    state::write(&transaction, &[Arc::new(prepared)])?;
     database::create_tables(&transaction)?;
-    write_genesis(&transaction, genesis, prepared.root)?;
+    write_genesis(&transaction, genesis, meta.genesis_state)?;
     write_tip(&transaction, meta.tip, meta.ledger)?;
     transaction.commit()?;
     Ok(meta)

@@ -33,6 +33,7 @@ mod logging;
 mod network;
 mod output;
 mod ports;
+mod remote;
 mod signals;
 mod supervise;
 

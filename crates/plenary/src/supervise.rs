@@ -2,16 +2,18 @@
 //! stopped together.
 //!
 //! A child is stopped by closing its standard input, which it watches. So it also stops when this
-//! process dies, however that happens.
+//! process dies, however that happens. A child's log is locked for as long as the child runs, so
+//! that the next run can wait for it.
 
 use crate::{
     commands::start,
     files::{self, FileError},
     network::Node,
+    remote::{Remote, RemoteError},
 };
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -19,8 +21,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    process::{Child, Command},
-    time::{Instant, timeout, timeout_at},
+    process::{Child, ChildStdin, Command},
+    time::{Instant, sleep, timeout_at},
 };
 
 /// The log in a node's directory.
@@ -46,7 +48,11 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     /// Its log.
     pub(crate) log: PathBuf,
+    /// Where this run begins in the log.
+    log_start: u64,
     child: Child,
+    /// Closed to stop it. Kept apart from the child, whose standard input is closed by waiting.
+    input: Option<ChildStdin>,
 }
 
 /// The children of this process.
@@ -61,6 +67,19 @@ pub(crate) enum ClusterError {
     /// A log cannot be opened.
     #[error(transparent)]
     Log(#[from] FileError),
+    /// Children cannot be asked whether they are ready.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A node of the directory still runs.
+    #[error(
+        "{name} is running already (its log {} is in use); stop the other `dev` in this directory, or give another --data-dir", log.display()
+    )]
+    Running {
+        /// The node's name.
+        name: String,
+        /// Its log.
+        log: PathBuf,
+    },
     /// A process cannot be started.
     #[error("cannot start a process for {name}: {source}")]
     Spawn {
@@ -104,21 +123,69 @@ pub(crate) enum ClusterError {
     },
 }
 
+/// The logs of a network's nodes, locked: none of the nodes is running.
+pub(crate) struct Logs(Vec<(PathBuf, File)>);
+
+impl Logs {
+    /// Locks the logs, giving nodes of an earlier run the time to stop.
+    pub(crate) async fn lock(nodes: &[Node]) -> Result<Self, ClusterError> {
+        let deadline = Instant::now() + STOP_WITHIN;
+        let mut logs = Vec::new();
+        for node in nodes {
+            let home = node.config.path.parent().unwrap_or(Path::new("."));
+            let log = home.join(LOG);
+            let file = OpenOptions::new().create(true).append(true).open(&log);
+            let file = file.map_err(files::on("write", &log))?;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                        sleep(ASK_EVERY).await;
+                    }
+                    Err(TryLockError::WouldBlock) => {
+                        let name = node.name.clone();
+                        return Err(ClusterError::Running { name, log });
+                    }
+                    Err(TryLockError::Error(error)) => {
+                        return Err(files::on("lock", &log)(error).into());
+                    }
+                }
+            }
+            logs.push((log, file));
+        }
+        Ok(Self(logs))
+    }
+}
+
 impl Cluster {
     /// Starts a process for every node. They run handlers twice where `double_run`.
-    pub(crate) fn spawn(nodes: &[Node], double_run: bool) -> Result<Self, ClusterError> {
-        let nodes = nodes.iter().map(|node| spawn(node, double_run));
+    pub(crate) fn spawn(
+        nodes: &[Node],
+        logs: Logs,
+        double_run: bool,
+    ) -> Result<Self, ClusterError> {
+        let nodes = nodes.iter().zip(logs.0);
+        let nodes = nodes.map(|(node, (log, file))| spawn(node, log, file, double_run));
         Ok(Self {
             nodes: nodes.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The nodes' URLs.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let urls = self
+            .nodes
+            .iter()
+            .map(|node| format!("http://{}", node.http));
+        urls.collect()
     }
 
     /// Waits until every node is ready to serve.
     pub(crate) async fn ready(&mut self) -> Result<(), ClusterError> {
         let deadline = Instant::now() + READY_WITHIN;
         for index in 0..self.nodes.len() {
-            let http = self.nodes[index].http;
-            let asking = timeout_at(deadline, until_ready(http));
+            let node = Remote::at(self.nodes[index].http)?;
+            let asking = timeout_at(deadline, until_ready(&node));
             let in_time = tokio::select! {
                 asked = asking => asked.is_ok(),
                 ended = self.ended() => return Err(ended),
@@ -128,7 +195,7 @@ impl Cluster {
                 return Err(ClusterError::NotReady {
                     name: node.name.clone(),
                     log: node.log.clone(),
-                    tail: tail(&node.log),
+                    tail: node.tail(),
                 });
             }
         }
@@ -145,7 +212,7 @@ impl Cluster {
                         name,
                         status,
                         log: node.log.clone(),
-                        tail: tail(&node.log),
+                        tail: node.tail(),
                     },
                     Err(source) => ClusterError::Watch { name, source },
                 }
@@ -158,7 +225,7 @@ impl Cluster {
     /// Asks all children to stop, waits for them, and kills those that do not. Names those.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         for node in &mut self.nodes {
-            drop(node.child.stdin.take());
+            drop(node.input.take());
         }
         let deadline = Instant::now() + STOP_WITHIN;
         let mut killed = Vec::new();
@@ -173,18 +240,17 @@ impl Cluster {
     }
 }
 
-fn spawn(node: &Node, double_run: bool) -> Result<Running, ClusterError> {
-    let home = node.config.path.parent().unwrap_or(Path::new("."));
-    let log = home.join(LOG);
-    let file = OpenOptions::new().create(true).append(true).open(&log);
-    let file = file.map_err(files::on("write", &log))?;
+fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Running, ClusterError> {
     let errors = file.try_clone().map_err(files::on("write", &log))?;
+    let log_start = file.metadata().map_err(files::on("read", &log))?.len();
     let cannot = |source| ClusterError::Spawn {
         name: node.name.clone(),
         source,
     };
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-    command.args(["start", "--stop-with-stdin", "--config"]).arg(&node.config.path);
+    command
+        .args(["start", "--stop-with-stdin", "--config"])
+        .arg(&node.config.path);
     if double_run {
         command.arg("--double-run");
     }
@@ -204,33 +270,46 @@ fn spawn(node: &Node, double_run: bool) -> Result<Running, ClusterError> {
     // A Ctrl-C in the terminal is for this process, which then stops the children in order.
     #[cfg(unix)]
     command.process_group(0);
-    let child = command.spawn().map_err(cannot)?;
+    let mut child = command.spawn().map_err(cannot)?;
     Ok(Running {
         name: node.name.clone(),
         http: node.config.http,
         pid: child.id().unwrap_or_default(),
         log,
+        log_start,
+        input: child.stdin.take(),
         child,
     })
 }
 
-/// The last lines of a log.
-fn tail(path: &Path) -> String {
-    let read = || -> io::Result<VecDeque<String>> {
-        let mut file = File::open(path)?;
-        let end = file.seek(SeekFrom::End(0))?;
-        file.seek(SeekFrom::Start(end.saturating_sub(TAIL_BYTES)))?;
-        let mut last = VecDeque::new();
-        for line in BufReader::new(file).split(b'\n') {
-            if last.len() == TAIL_LINES {
-                last.pop_front();
+/// Waits until a node says that it is ready.
+async fn until_ready(node: &Remote) {
+    while !node.is_ready().await {
+        sleep(ASK_EVERY).await;
+    }
+}
+
+impl Running {
+    /// The last lines that this run wrote into the log.
+    fn tail(&self) -> String {
+        let read = || -> io::Result<VecDeque<String>> {
+            let mut file = File::open(&self.log)?;
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(
+                end.saturating_sub(TAIL_BYTES).max(self.log_start),
+            ))?;
+            let mut last = VecDeque::new();
+            for line in BufReader::new(file).split(b'\n') {
+                if last.len() == TAIL_LINES {
+                    last.pop_front();
+                }
+                last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
             }
-            last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
+            Ok(last)
+        };
+        match read() {
+            Ok(lines) => Vec::from(lines).join("\n"),
+            Err(error) => format!("  ({error})"),
         }
-        Ok(last)
-    };
-    match read() {
-        Ok(lines) => Vec::from(lines).join("\n"),
-        Err(error) => format!("  ({error})"),
     }
 }

@@ -17,7 +17,11 @@ use record::{
     read_record,
 };
 use redb::{BackendError, StorageBackend};
-use std::{collections::VecDeque, ops::Bound, sync::Arc};
+use std::{
+    collections::VecDeque,
+    ops::{Bound, Deref},
+    sync::Arc,
+};
 
 /// A final block and, where this node has it, the certificate that made it so.
 #[derive(Debug, Clone)]
@@ -73,9 +77,37 @@ impl Tail {
     }
 }
 
+/// The ledger's file, locked against other processes. Its lock guards the state database too.
+pub(crate) struct LockedFile(Box<dyn StorageBackend>);
+
+impl LockedFile {
+    pub(crate) fn new(file: impl StorageBackend) -> Result<Self, StoreError> {
+        match file.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
+            Ok(true) | Err(BackendError::Unsupported) => Ok(Self(Box::new(file))),
+            Ok(false) => Err(StoreError::InUse(File::Ledger)),
+            Err(error) => Err(StoreError::io(File::Ledger, error.into())),
+        }
+    }
+}
+
+impl Deref for LockedFile {
+    type Target = dyn StorageBackend;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Releases the lock; there is nobody to tell that it failed.
+        let _ = self.0.close();
+    }
+}
+
 /// A ledger that is open for writing.
 pub struct Ledger {
-    file: Box<dyn StorageBackend>,
+    file: LockedFile,
     /// Held while a group is written.
     writing: Mutex<()>,
     tail: RwLock<Tail>,
@@ -84,11 +116,10 @@ pub struct Ledger {
 impl Ledger {
     /// Opens or creates a ledger; whatever a crash left after the last whole record is cut off.
     pub(crate) fn open(
-        file: Box<dyn StorageBackend>,
+        file: LockedFile,
         genesis: &GenesisHash,
         mark: Mark,
     ) -> Result<Self, StoreError> {
-        lock(&*file)?;
         let error = |error| StoreError::io(File::Ledger, error);
         let length = file.len().map_err(error)?;
         if length < mark.length {
@@ -228,21 +259,6 @@ impl Ledger {
             tail.below = (tail.below.0 + 1, place.hash);
             tail.start = place.end;
         }
-    }
-}
-
-impl Drop for Ledger {
-    fn drop(&mut self) {
-        // Releases the lock; there is nobody to tell that it failed.
-        let _ = self.file.close();
-    }
-}
-
-fn lock(file: &dyn StorageBackend) -> Result<(), StoreError> {
-    match file.try_lock_range(Bound::Unbounded, Bound::Unbounded) {
-        Ok(true) | Err(BackendError::Unsupported) => Ok(()),
-        Ok(false) => Err(StoreError::InUse(File::Ledger)),
-        Err(error) => Err(StoreError::io(File::Ledger, error.into())),
     }
 }
 

@@ -61,8 +61,13 @@ fn receipts_have_their_pinned_json() {
 
 #[test]
 fn genesis_files_have_their_pinned_toml() {
-    let genesis = genesis_with_everything();
-    let toml = genesis.to_toml().unwrap();
-    assert_pinned("genesis.toml", include_str!("genesis.toml"), &toml);
-    assert_eq!(Genesis::from_toml(&toml).unwrap(), genesis);
+    let assert_toml = |file: &str, pinned: &str, genesis: Genesis| {
+        assert_pinned(file, pinned, &genesis.to_toml().unwrap());
+        assert_eq!(Genesis::from_toml(pinned).unwrap(), genesis);
+    };
+    let everything = include_str!("genesis.toml");
+    assert_toml("genesis.toml", everything, genesis_with_everything());
+    // Of the network of receipt.json.
+    let network = include_str!("network.toml");
+    assert_toml("network.toml", network, Network::new(4).genesis);
 }

@@ -1,16 +1,25 @@
 //! The commands, one module each. A command either does its job or says in a [`Failure`] why not
 //! and what to do.
 
+pub(crate) mod call;
 pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod dev;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod receipt;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod target;
 pub(crate) mod testnet;
+pub(crate) mod tx;
 
 use crate::{
     config::{ConfigError, GenesisFileError},
     files::FileError,
     keys::KeyError,
     network::NetworkError,
+    remote::RemoteError,
     supervise::ClusterError,
 };
 use std::{future::Future, io};
@@ -36,6 +45,27 @@ pub(crate) enum Failure {
     /// A network's processes.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A running network.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// Which network.
+    #[error(transparent)]
+    Target(#[from] target::NoTarget),
+    /// `start`.
+    #[error(transparent)]
+    Start(#[from] start::StartFailure),
+    /// `dev`.
+    #[error(transparent)]
+    Dev(#[from] dev::OtherSize),
+    /// `demo`.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoFailure),
+    /// `call`.
+    #[error(transparent)]
+    Call(#[from] call::CallFailure),
+    /// `ledger`.
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerFailure),
     /// A receipt.
     #[error(transparent)]
     Receipt(#[from] receipt::ReceiptFailure),
@@ -49,12 +79,15 @@ pub(crate) enum Failure {
     },
 }
 
+/// Names what the system refuses.
+fn system(what: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |source| Failure::System { what, source }
+}
+
 /// Runs a command that waits for others.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Failure::System {
-        what: "an event loop",
-        source,
-    })?;
-    runtime.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(system("an event loop"))?.block_on(work)
 }

@@ -1,18 +1,34 @@
 //! `receipt`: the proof of a transaction's outcome, fetched and checked.
 
-use super::Failure;
+use super::{Failure, block_on, target::Target};
 use crate::{
     config::load_genesis,
-    files,
+    files::{self, Access},
     output::{Output, table},
+    remote::Remote,
 };
-use plenary_types::{Genesis, Receipt, ReceiptError};
-use serde_json::json;
-use std::path::{Path, PathBuf};
+use plenary_types::{Receipt, ReceiptError, TransactionHash, receipt::Verified};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a final block may be without a certificate above it.
+const CERTIFIED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Get receipts, and verify them offline.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// Get the receipt of a final transaction
+    Get {
+        /// The transaction's hash: `plenary-tx` in a reply
+        hash: TransactionHash,
+        /// The file to write it to; must not exist [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Verify a receipt with nothing but the genesis
     Verify {
         /// The receipt, as JSON
@@ -46,57 +62,68 @@ pub(crate) enum ReceiptFailure {
 
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
+        Command::Get { hash, out, target } => {
+            let remote = target.remote()?;
+            let receipt = block_on(fetch(&remote, &hash))?;
+            match out {
+                None => output.line(&receipt),
+                Some(path) => {
+                    save(&path, &receipt)?;
+                    output.note(format_args!("wrote {}", path.display()));
+                }
+            }
+        }
         Command::Verify { file, genesis } => {
-            let genesis = load_genesis(&genesis)?;
-            let receipt = load(&file)?;
-            verify(&file, &receipt, &genesis)?;
-            show(&receipt, &genesis, output);
+            let verified = verify(&file, &genesis)?;
+            output.show(&verified, || describe(&verified));
         }
     }
     Ok(())
 }
 
-fn load(path: &Path) -> Result<Receipt, Failure> {
+/// Gets a receipt, giving a certificate that is under way the time to arrive.
+pub(crate) async fn fetch(remote: &Remote, hash: &TransactionHash) -> Result<Receipt, Failure> {
+    Ok(remote
+        .get_soon(&format!("receipts/{hash}"), CERTIFIED_WITHIN)
+        .await?)
+}
+
+/// Writes a receipt to a file that must not exist yet.
+pub(crate) fn save(path: &Path, receipt: &Receipt) -> Result<(), Failure> {
+    // Its parts are numbers, texts and lists, which serialize.
+    let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
+    Ok(files::write_new(path, &text, Access::Usual)?)
+}
+
+/// Checks a receipt's file with nothing but the genesis' file.
+pub(crate) fn verify(path: &Path, genesis: &Path) -> Result<Verified, Failure> {
+    let genesis = load_genesis(genesis)?;
     let text = files::read(path)?;
-    let receipt = serde_json::from_str(&text).map_err(|error| ReceiptFailure::Form {
+    let receipt: Receipt = serde_json::from_str(&text).map_err(|error| ReceiptFailure::Form {
         path: path.to_owned(),
         error,
-    });
-    Ok(receipt?)
+    })?;
+    let verified = receipt
+        .verify(&genesis)
+        .map_err(|error| ReceiptFailure::Void {
+            path: path.to_owned(),
+            error,
+        })?;
+    Ok(verified)
 }
 
-fn verify(path: &Path, receipt: &Receipt, genesis: &Genesis) -> Result<(), ReceiptFailure> {
-    receipt.verify(genesis).map_err(|error| ReceiptFailure::Void {
-        path: path.to_owned(),
-        error,
-    })
-}
-
-fn show(receipt: &Receipt, genesis: &Genesis, output: Output) {
-    let signers = receipt.certificate.signatures.iter();
-    let signers = signers.filter_map(|one| genesis.validators.get(one.validator as usize));
-    let signers: Vec<&str> = signers.map(|member| member.name.as_str()).collect();
-    let header = &receipt.header;
-    let value = json!({
-        "valid": true,
-        "transaction": receipt.transaction,
-        "outcome": receipt.outcome,
-        "height": header.height,
-        "block": header.hash(),
-        "time": header.time,
-        "network": genesis.network,
-        "signed_by": signers,
-    });
-    output.show(&value, || {
-        let rows = [
-            ("transaction", receipt.transaction.to_string()),
-            ("outcome", receipt.outcome.to_string()),
-            ("height", header.height.to_string()),
-            ("block", header.hash().to_string()),
-            ("network", genesis.network.clone()),
-            ("signed by", signers.join(", ")),
-        ];
-        let rows = table(["receipt", "holds"], rows.map(|(name, value)| [name.into(), value]));
-        rows.to_string()
-    });
+/// What a receipt proves, for people.
+pub(crate) fn describe(verified: &Verified) -> String {
+    let rows = [
+        ("transaction", verified.transaction.to_string()),
+        ("outcome", verified.outcome.to_string()),
+        ("height", verified.height.to_string()),
+        ("block", verified.block.to_string()),
+        ("network", verified.network.clone()),
+        ("signed by", verified.signers.join(", ")),
+    ];
+    table(
+        ["receipt", "holds"],
+        rows.map(|(name, value)| [name.into(), value]),
+    )
 }

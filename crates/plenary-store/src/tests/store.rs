@@ -1,0 +1,191 @@
+use super::{Chain, genesis, genesis_changes, open, open_on, some_changes, transaction};
+use crate::{
+    File, Files, Location, Store, StoreError,
+    testing::{Disk, Random},
+};
+use plenary_types::{Block, TransactionHash};
+use std::{convert::Infallible, sync::Arc};
+
+/// Checks that everything of the chain is found, and nothing else.
+fn check_found(store: &Store, chain: &Chain) {
+    for block in &chain.blocks {
+        let height = block.header.height;
+        assert_eq!(store.block(height).unwrap().unwrap(), *block);
+        assert_eq!(store.height_of(&block.hash()).unwrap(), Some(height));
+        let certified = height > 0 && height % 2 == 0;
+        let certificate = store.certificate(height).unwrap();
+        assert_eq!(certificate.is_some(), certified, "height {height}");
+        if let Some(certificate) = certificate {
+            certificate.verify(&block.header, &genesis("test")).unwrap();
+        }
+        let next = (height.max(1)..=chain.tip().height).find(|height| height % 2 == 0);
+        assert_eq!(store.certified_from(height).unwrap(), next);
+        for (transaction, index) in block.transactions.iter().zip(0..) {
+            let at = Some(Location { height, index });
+            assert_eq!(store.transaction(&transaction.hash()).unwrap(), at);
+            for id in transaction.operation_ids() {
+                // The last of the block was rejected, so its operation is free to come again.
+                let committed = index == 0;
+                assert_eq!(store.operation(&id).unwrap(), at.filter(|_| committed));
+            }
+        }
+    }
+    let after = chain.tip().height + 1;
+    assert!(store.block(after).unwrap().is_none());
+    assert!(store.certificate(after).unwrap().is_none());
+    let unknown = TransactionHash([9; 32]);
+    assert_eq!(store.transaction(&unknown).unwrap(), None);
+}
+
+#[test]
+fn what_was_applied_is_found_at_once_and_after_every_flush_and_restart() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    let mut chain = Chain::new(&store);
+    let mut random = Random::new(2);
+    for height in 1..=9 {
+        chain.grow(&store, some_changes(&mut random, height, 10, 3));
+        check_found(&store, &chain);
+        if height % 3 == 0 {
+            store.flush().unwrap();
+            check_found(&store, &chain);
+        } else if height % 3 == 1 {
+            assert_eq!(store.sync().unwrap(), height);
+            check_found(&store, &chain);
+        }
+    }
+    assert_eq!(store.unflushed(), 0);
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.tip().height, 9);
+    assert_eq!(store.replay().count(), 0);
+    check_found(&store, &chain);
+}
+
+#[test]
+fn applying_a_block_again_changes_nothing_and_another_of_its_height_is_refused() {
+    let store = open(&Disk::new());
+    let mut chain = Chain::new(&store);
+    let mut random = Random::new(2);
+    let changes = some_changes(&mut random, 1, 10, 3);
+    let prepared = Arc::new(store.state().prepare(&[], 1, changes).unwrap());
+    let block = chain.grow_with(&store, prepared.clone());
+    let tip = store.tip();
+    store.apply(block, None, prepared.clone()).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.tip(), tip);
+    let other = super::block(&chain.blocks[0].header, prepared.root, Vec::new());
+    let refused = store.apply(Arc::new(other), None, prepared.clone());
+    assert!(matches!(refused, Err(StoreError::NotNext { .. })));
+
+    // Neither a block on another parent, nor one whose header has another state.
+    let next = Arc::new(store.state().prepare(&[], 2, Default::default()).unwrap());
+    let stray = super::block(&chain.blocks[0].header, next.root, Vec::new());
+    let mut stray = Block { ..stray };
+    stray.header.height = 2;
+    let refused = store.apply(Arc::new(stray), None, next.clone());
+    assert!(matches!(refused, Err(StoreError::NotNext { .. })));
+    let wrong = super::block(chain.tip(), plenary_types::Digest([1; 32]), Vec::new());
+    let refused = store.apply(Arc::new(wrong), None, next);
+    assert!(matches!(refused, Err(StoreError::NotNext { .. })));
+    assert_eq!(store.tip(), tip);
+}
+
+#[test]
+fn a_group_of_blocks_is_durable_with_one_sync_of_the_ledger() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    let mut chain = Chain::new(&store);
+    for _ in 1..=10 {
+        chain.grow(&store, Default::default());
+    }
+    let syncs = disk.syncs();
+    assert_eq!(store.sync().unwrap(), 10);
+    assert_eq!(disk.syncs(), syncs + 1);
+    store.sync().unwrap();
+    assert_eq!(disk.syncs(), syncs + 1, "nothing new needs no sync");
+    store.flush().unwrap();
+    let flush = disk.syncs() - syncs - 1;
+    assert_eq!(flush, 1, "one transaction of the state database, one sync");
+    store.flush().unwrap();
+    assert_eq!(disk.syncs(), syncs + 1 + flush);
+}
+
+#[test]
+fn neither_applying_nor_reading_waits_for_the_disk() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    let mut chain = Chain::new(&store);
+    let mut random = Random::new(4);
+    chain.grow(&store, some_changes(&mut random, 1, 10, 3));
+    disk.hold_syncs();
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| store.flush());
+        disk.wait_for_sync();
+        chain.grow(&store, some_changes(&mut random, 2, 10, 3));
+        check_found(&store, &chain);
+        assert!(store.state().view(1).is_ok());
+        disk.release_syncs();
+        flush.join().unwrap().unwrap();
+    });
+    store.flush().unwrap();
+    drop(store);
+    check_found(&open(&disk), &chain);
+}
+
+#[test]
+fn a_store_that_is_in_use_cannot_be_opened_again() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    assert!(matches!(
+        open_on(&disk).map(|_| ()),
+        Err(StoreError::InUse(_))
+    ));
+    drop(store);
+    open(&disk);
+}
+
+#[test]
+fn a_data_directory_is_made_found_again_and_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a").join("b");
+    let open = || {
+        Store::open(Files::in_directory(&path)?, &genesis("test"), || {
+            Ok::<_, Infallible>(genesis_changes())
+        })
+    };
+    let store = open().unwrap();
+    let mut chain = Chain::new(&store);
+    let mut random = Random::new(6);
+    for height in 1..=3 {
+        chain.grow(&store, some_changes(&mut random, height, 10, 3));
+    }
+    store.flush().unwrap();
+    let error = open().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::InUse(File::Ledger)), "{error}");
+    assert!(error.to_string().contains("in use by another process"));
+    let genesis = genesis("test");
+    let first = chain.blocks[0].header.clone();
+    let audit = crate::Audit::open(&path, &genesis, first).unwrap();
+    assert_eq!(
+        audit.map(Result::unwrap).count(),
+        3,
+        "a running node's ledger"
+    );
+    drop(store);
+    check_found(&open().unwrap(), &chain);
+    std::fs::write(path.join(File::State.name()), vec![7; 10_000]).unwrap();
+    let error = open().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign(File::State)), "{error}");
+}
+
+#[test]
+fn a_genesis_that_cannot_be_made_makes_no_data_directory() {
+    let disk = Disk::new();
+    let failed = Store::open(disk.files(), &genesis("test"), || Err("no operator"));
+    let error = failed.map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("no operator"));
+    let store = open(&disk);
+    assert_eq!(store.tip().height, 0);
+    assert_eq!(transaction("x").operations.len(), 1);
+}
