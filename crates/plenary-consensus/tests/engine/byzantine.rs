@@ -150,12 +150,3 @@ fn contradicting_votes_become_evidence_that_anyone_can_verify() {
     );
     assert_eq!(seen(Misbehaviour::NullifyOnly), []);
 }
-
-#[test]
-fn twins_become_evidence() {
-    let evidence: Vec<_> = (0..4)
-        .flat_map(|seed| survive(settings(seed, 4), &[(1, Liar::Twins)]))
-        .collect();
-    assert!(!evidence.is_empty());
-    assert!(evidence.iter().all(|proof| proof.validator == 1));
-}
