@@ -117,7 +117,7 @@ async fn a_ledger_is_executed_again_and_tampering_is_located() {
     let dev = Dev::start(directory.path());
     Http::new().workflow(&dev.urls()[0]).await;
     dev.stop("INT");
-    let data = directory.path().join("validator-1/data");
+    let data = directory.path().join("validator-0/data");
     let report = json(["ledger", "verify", "--data-dir", text(&data)]);
     assert_eq!(
         (&report["height"], &report["committed"]),
