@@ -46,6 +46,7 @@ else
     fi
     # The bootstrap variable permits -Zbuild-std, which no stable compiler does by itself.
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22 \
         cargo "${build[@]}" -Zbuild-std=std,panic_abort
 fi
 

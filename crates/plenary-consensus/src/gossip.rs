@@ -117,10 +117,6 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    fn tip(&self) -> u64 {
-        *self.observations.finalized().borrow()
-    }
-
     /// Sends queued broadcasts until the queue is closed.
     pub(crate) async fn send_broadcasts<E: Clock>(
         self,
@@ -162,17 +158,19 @@ impl Gossip {
         clock: E,
         mut network: impl Sender<PublicKey = PublicKey>,
     ) {
-        let mut finalized = self.observations.finalized();
+        let mut finalized = self.observations.follow();
         loop {
             tokio::select! {
-                changed = finalized.changed() => if changed.is_err() { return },
+                // In a fixed order, so that a simulated run can be repeated.
+                biased;
+                _ = finalized.changed() => {}
                 () = self.gate.opened() => {}
             }
             clock.sleep(QUIET).await;
-            if finalized.has_changed().unwrap_or(false) {
+            if finalized.has_changed() {
                 continue;
             }
-            let message = Message::Tip(self.tip()).encode();
+            let message = Message::Tip(self.observations.finalized()).encode();
             network.send(Recipients::Some(self.peers.clone()), message, false);
         }
     }
@@ -190,7 +188,7 @@ impl Gossip {
             while let Ok(peer) = met.try_recv() {
                 peers.insert(peer);
             }
-            let message = Message::Tip(self.tip()).encode();
+            let message = Message::Tip(self.observations.finalized()).encode();
             let peers = peers.into_iter().collect();
             network.send(Recipients::Some(peers), message, false);
         }

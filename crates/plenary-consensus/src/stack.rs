@@ -366,12 +366,10 @@ where
 
 /// Opens and closes the gate with the demand.
 async fn follow<E: Clock>(demand: Demand, clock: E, gate: Arc<Gate>) {
-    let mut changes = demand.subscribe();
+    let mut changes = demand.follow();
+    let mut raised = changes.get();
     loop {
-        let raised = *changes.borrow_and_update();
         gate.set_demand(clock.current(), raised);
-        if changes.changed().await.is_err() {
-            return;
-        }
+        raised = changes.changed().await;
     }
 }

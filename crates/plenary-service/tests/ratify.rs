@@ -558,7 +558,7 @@ fn an_originator_is_refused_what_is_no_operation() {
             .executor
             .simulate(chain.view(), request, author, Timestamp(1));
         match simulated.unwrap() {
-            Simulation::Refused(problem) => problem.code,
+            Simulation::Refused(problem) => problem.code.clone(),
             Simulation::Answered(operation) => panic!("{operation:?}"),
         }
     };

@@ -269,12 +269,39 @@ fn size(path: &Path) -> u64 {
     }
 }
 
-fn report(name: &str, root: Duration, write: Duration, size: u64, reopen: Duration) {
+/// How long something took, on the clock and on all processors together.
+#[derive(Default)]
+struct Watch {
+    wall: Duration,
+    cpu: Duration,
+}
+
+/// User and system time of this process so far, in steps of 10 ms.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
+    let ticks: u64 = fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+impl Watch {
+    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (start, used) = (Instant::now(), cpu());
+        let result = work();
+        self.wall += start.elapsed();
+        self.cpu += cpu() - used;
+        result
+    }
+}
+
+fn report(name: &str, root: Watch, write: Watch, size: u64, reopen: Duration) {
     let each = |time: Duration| time.as_secs_f64() * 1e6 / (BLOCKS as f64 * UPDATES as f64);
     println!(
-        "{name:24} {:8.2} {:8.2} {:8.1} {:8.1}",
-        each(root),
-        each(write),
+        "{name:20} {:8.1} {:8.1} {:8.1} {:8.1} {:8.1} {:8.1}",
+        each(root.wall),
+        each(root.cpu),
+        each(write.wall),
+        each(write.cpu),
         size as f64 / 1e6,
         reopen.as_secs_f64() * 1e3
     );
@@ -292,7 +319,7 @@ fn jmt_over<D: Disk>(at_once: bool) {
     let mut rows = Rows::new();
     rows_of(&disk, 0, all, nodes, &mut rows);
     disk.commit(rows, 0);
-    let (mut rooting, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let (mut rooting, mut writing) = (Watch::default(), Watch::default());
     for group in 0..BLOCKS / GROUP {
         recent.clear();
         let mut rows = Rows::new();
@@ -300,16 +327,10 @@ fn jmt_over<D: Disk>(at_once: bool) {
             let changes: BTreeMap<_, _> = (0..UPDATES)
                 .map(|_| (key(random.next() % KEYS), value(&mut random, height)))
                 .collect();
-            let start = Instant::now();
-            let nodes = root(&disk, &mut recent, height, &changes, at_once);
-            rooting += start.elapsed();
-            let start = Instant::now();
-            rows_of(&disk, height, changes, nodes, &mut rows);
-            writing += start.elapsed();
+            let nodes = rooting.time(|| root(&disk, &mut recent, height, &changes, at_once));
+            writing.time(|| rows_of(&disk, height, changes, nodes, &mut rows));
         }
-        let start = Instant::now();
-        disk.commit(rows, ((group + 1) * GROUP).saturating_sub(KEPT));
-        writing += start.elapsed();
+        writing.time(|| disk.commit(rows, ((group + 1) * GROUP).saturating_sub(KEPT)));
     }
     let size = size(directory.path());
     drop(disk);
@@ -347,22 +368,20 @@ fn nomt() {
     all.sort_by_key(|(key, _)| *key);
     let session = nomt.begin_session(SessionParams::default());
     session.finish(all).unwrap().commit(&nomt).unwrap();
-    let (mut rooting, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let (mut rooting, mut writing) = (Watch::default(), Watch::default());
     for height in 1..=BLOCKS {
         let changes: BTreeMap<_, _> = (0..UPDATES)
             .map(|_| (key(random.next() % KEYS), value(&mut random, height)))
             .collect();
-        let start = Instant::now();
-        let changes: BTreeMap<_, _> = changes
-            .into_iter()
-            .map(|(key, value)| (sha256(&key), KeyReadWrite::Write(Some(value))))
-            .collect();
-        let session = nomt.begin_session(SessionParams::default());
-        let finished = session.finish(changes.into_iter().collect()).unwrap();
-        rooting += start.elapsed();
-        let start = Instant::now();
-        finished.commit(&nomt).unwrap();
-        writing += start.elapsed();
+        let finished = rooting.time(|| {
+            let changes: BTreeMap<_, _> = changes
+                .into_iter()
+                .map(|(key, value)| (sha256(&key), KeyReadWrite::Write(Some(value))))
+                .collect();
+            let session = nomt.begin_session(SessionParams::default());
+            session.finish(changes.into_iter().collect()).unwrap()
+        });
+        writing.time(|| finished.commit(&nomt).unwrap());
     }
     let size = size(directory.path());
     drop(nomt);
@@ -374,12 +393,12 @@ fn nomt() {
 
 fn main() {
     println!(
-        "{:24} {:>8} {:>8} {:>8} {:>8}",
-        "", "root", "write", "disk", "open"
+        "{:20} {:>17} {:>17} {:>8} {:>8}",
+        "", "root, us/key", "write, us/key", "disk", "open"
     );
     println!(
-        "{:24} {:>8} {:>8} {:>8} {:>8}",
-        "", "us/key", "us/key", "MB", "ms"
+        "{:20} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "clock", "cpu", "clock", "cpu", "MB", "ms"
     );
     jmt_over::<Redb>(false);
     jmt_over::<Redb>(true);

@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod index;
 pub mod ledger;
+mod rows;
 mod state;
 mod store;
 #[cfg(any(test, feature = "testing"))]

@@ -18,7 +18,7 @@ use crate::{
     error::{File, StoreError},
     index::{Indexed, Location, Recent},
     ledger::{Entry, Ledger, LockedFile, Mark},
-    state::{Prepared, State},
+    state::{self, Prepared, State},
     tree::NodeChanges,
 };
 use parking_lot::{Mutex, RwLock};
@@ -271,7 +271,7 @@ impl Store {
         };
         let prepared = self.state.unflushed(last.height());
         let transaction = database.begin_write()?;
-        let mut old = Vec::with_capacity(blocks.len());
+        let old = state::write(&transaction, &prepared)?;
         let mut tip = self.index.read().0.tip;
         let mut length = 0;
         for (block, prepared) in blocks.iter().zip(&prepared) {
@@ -279,7 +279,6 @@ impl Store {
             let place = place.ok_or_else(|| {
                 StoreError::Database("a durable block is not in the ledger".into())
             })?;
-            old.push(prepared.write(&transaction)?);
             block.write(&transaction, place.offset)?;
             length = place.end;
             tip = Tip {
@@ -429,9 +428,9 @@ fn create(database: &Database, genesis: &Genesis, changes: Changes) -> Result<Me
         ledger: 0,
     };
     let transaction = database.begin_write()?;
-    prepared.write(&transaction)?;
+    state::write(&transaction, &[Arc::new(prepared)])?;
     database::create_tables(&transaction)?;
-    write_genesis(&transaction, genesis, prepared.root)?;
+    write_genesis(&transaction, genesis, meta.genesis_state)?;
     write_tip(&transaction, meta.tip, meta.ledger)?;
     transaction.commit()?;
     Ok(meta)

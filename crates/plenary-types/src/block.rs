@@ -5,7 +5,7 @@
 
 use crate::{
     codec::{codec, read_list},
-    digest::{BlockHash, Digest, GenesisHash},
+    digest::{BlockHash, Digest, GenesisHash, TransactionHash},
     genesis::Genesis,
     keys::PublicKey,
     limits::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
@@ -141,6 +141,17 @@ pub fn transactions_root(transactions: &[Transaction]) -> Digest {
 /// The root that a header holds of its block's outcomes, each with its transaction.
 pub fn outcomes_root(transactions: &[Transaction], outcomes: &[Outcome]) -> Digest {
     merkle::root(outcome_leaves(transactions, outcomes))
+}
+
+/// Whether these are the transactions of the block, by hash, and their outcomes.
+pub fn holds_outcomes(header: &Header, outcomes: &[(TransactionHash, Outcome)]) -> bool {
+    let hashes = outcomes.iter().map(|(hash, _)| hash.0);
+    let leaves = outcomes
+        .iter()
+        .map(|(hash, outcome)| outcome::leaf(hash, outcome));
+    outcomes.len() == header.count as usize
+        && merkle::root(hashes) == header.transactions
+        && merkle::root(leaves) == header.outcomes
 }
 
 pub(crate) fn outcome_leaves(

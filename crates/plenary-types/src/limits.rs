@@ -25,7 +25,7 @@ pub const MAX_VALUE_BYTES: usize = 256 * 1024;
 pub const MAX_READS: usize = 1024;
 /// Most operations in one transaction.
 pub const MAX_OPERATIONS: usize = 256;
-/// Largest transaction, in encoded bytes.
+/// Largest transaction, in encoded bytes, its length included.
 pub const MAX_TRANSACTION_BYTES: usize = 1024 * 1024;
 /// Most transactions in one block.
 pub const MAX_BLOCK_TRANSACTIONS: usize = 2000;

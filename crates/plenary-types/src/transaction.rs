@@ -183,6 +183,9 @@ impl Read for Transaction {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         let bytes = read_bytes(buf, MAX_TRANSACTION_BYTES)?;
+        if bytes.encode_size() > MAX_TRANSACTION_BYTES {
+            return Err(Error::InvalidLength(bytes.len()));
+        }
         // Memory of its own, or one waiting transaction would keep the whole message alive that
         // it came in.
         Self::from_bytes(Bytes::copy_from_slice(&bytes))
@@ -446,11 +449,12 @@ fn verify_each(checks: Vec<Check>) -> Result<(), TransactionError> {
 }
 
 fn encode_bounded(content: &Content) -> Result<BytesMut, TransactionError> {
-    let size = content.encode_size();
+    let length = content.encode_size();
+    let size = length.encode_size() + length;
     if size > MAX_TRANSACTION_BYTES {
         return Err(TransactionError::TooLarge { size });
     }
-    let mut encoded = BytesMut::with_capacity(size);
+    let mut encoded = BytesMut::with_capacity(length);
     content.write(&mut encoded);
     Ok(encoded)
 }

@@ -1,7 +1,10 @@
 //! A block's body is exactly the one its header binds.
 
 use crate::samples::full_block;
-use plenary_types::{Block, BlockError, Outcome, Transaction, decode, encode, testing::Network};
+use plenary_types::{
+    Block, BlockError, Outcome, Transaction, block::holds_outcomes, decode, encode,
+    testing::Network,
+};
 
 fn refused(block: &Block) -> BlockError {
     assert!(decode::<Block>(encode(block)).is_err());
@@ -50,6 +53,25 @@ fn a_block_binds_the_signatures_in_its_transactions() {
     block.transactions[0] = Transaction::new(&content).unwrap();
     let height = block.header.height;
     assert_eq!(refused(&block), BlockError::Transactions { height });
+}
+
+#[test]
+fn hashes_and_outcomes_alone_can_be_checked_against_a_header() {
+    let network = Network::new(4);
+    let block = full_block(&network);
+    let hashes = block.transactions.iter().map(Transaction::hash);
+    let real: Vec<_> = hashes.zip(block.outcomes.iter().cloned()).collect();
+    assert!(holds_outcomes(&block.header, &real));
+    assert!(!holds_outcomes(&block.header, &real[1..]));
+    let mut swapped = real.clone();
+    swapped.swap(0, 1);
+    assert!(!holds_outcomes(&block.header, &swapped));
+    let mut upgraded = real.clone();
+    upgraded[1].1 = Outcome::Committed;
+    assert!(!holds_outcomes(&block.header, &upgraded));
+    let mut replaced = real;
+    replaced[1].0 = network.numbered_transaction(99).hash();
+    assert!(!holds_outcomes(&block.header, &replaced));
 }
 
 #[test]

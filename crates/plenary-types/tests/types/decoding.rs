@@ -233,6 +233,41 @@ fn a_transaction_over_a_bound_cannot_be_made() {
 }
 
 #[test]
+fn the_largest_transaction_has_exactly_the_bytes_allowed() {
+    let network = Network::new(4);
+    let of = |length: usize| {
+        let bodies = [MAX_BODY_BYTES, MAX_BODY_BYTES, MAX_BODY_BYTES, length];
+        let operations = bodies.iter().enumerate().map(|(step, length)| {
+            let reply = "x".repeat(*length);
+            operation(
+                &client(1),
+                &step.to_string(),
+                request("/", ""),
+                response(200, &reply),
+            )
+        });
+        let key = &network.validators[0];
+        let service = network.genesis.service.clone();
+        Transaction::sign(
+            key,
+            &network.genesis.hash(),
+            service,
+            operations.collect(),
+            None,
+        )
+    };
+    let spare = MAX_TRANSACTION_BYTES - encode(&of(200_000).unwrap()).len();
+    let largest = encode(&of(200_000 + spare).unwrap());
+    assert_eq!(largest.len(), MAX_TRANSACTION_BYTES);
+    assert!(decode::<Transaction>(largest).is_ok());
+    let size = MAX_TRANSACTION_BYTES + 1;
+    assert_eq!(
+        of(200_001 + spare),
+        Err(TransactionError::TooLarge { size })
+    );
+}
+
+#[test]
 fn a_malformed_operation_is_named_when_a_transaction_is_made() {
     let network = Network::new(4);
     let mut operation = operation(&client(1), "n", request("/", ""), response(200, ""));
