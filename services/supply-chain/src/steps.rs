@@ -4,8 +4,8 @@ use crate::{
     genesis::{CATALOGUE, DEMO_SUPPLIER},
     model::*,
 };
-use plenary_service::prelude::*;
-use plenary_types::PrivateKey;
+use plenary::prelude::*;
+use plenary::types::PrivateKey;
 use serde::{Deserialize, Serialize};
 
 /// Longest destination of a label, in bytes.

@@ -1,8 +1,8 @@
 //! The workflow as its users see it: what every step answers, and what is refused.
 #![allow(missing_docs)]
 
-use plenary_service::testing::{TestResponse, TestService, TestSession};
-use plenary_types::{Outcome, SessionId};
+use plenary::testing::{TestResponse, TestService, TestSession};
+use plenary::types::{Outcome, SessionId};
 use serde_json::{Value, json};
 use supply_chain::{
     model::{PACKAGES, PackageId, PackageStatus},
