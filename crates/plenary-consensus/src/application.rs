@@ -19,6 +19,9 @@ pub struct Proposal {
     pub proposer: PublicKey,
     /// This validator's clock.
     pub now: Timestamp,
+    /// Whether a block is wanted even where it would be empty: votes were lost, and only a
+    /// descendant can make the ancestors final.
+    pub required: bool,
 }
 
 /// The application's promise that a final block is durable with it.
@@ -58,8 +61,9 @@ pub trait Application: Send + Sync + 'static {
     /// Height of the last block applied.
     fn height(&self) -> u64;
 
-    /// Builds the next block, or nothing where there is nothing to commit; it is asked again
-    /// whenever [`Demand`](crate::Demand) is raised.
+    /// Builds the next block, or nothing where there is nothing to commit and no block is
+    /// [`required`](Proposal::required). It is asked again whenever [`Demand`](crate::Demand) is
+    /// raised.
     ///
     /// `ancestors` are the blocks above [`height`](Self::height) that are not known to be final,
     /// ascending; the last is the parent. With none the parent is the last block applied. The
@@ -67,11 +71,15 @@ pub trait Application: Send + Sync + 'static {
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block>;
 
     /// Whether `block` is right: re-executes it on the last of `ancestors` (as for
-    /// [`propose`](Self::propose)) and compares. No vote is cast before it returns.
+    /// [`propose`](Self::propose)) and compares. Without it the validator does not vote to make
+    /// the block final.
     ///
-    /// The engine has checked the header's genesis, height, parent, proposer and round, and the
-    /// body against the header; time, transactions, outcomes and state are the application's.
-    /// The answer must be the same on every correct validator.
+    /// The engine has checked the header's genesis, height, parent, proposer and round, the body
+    /// against the header, and that the block's time is not more than
+    /// [`MAX_CLOCK_DRIFT_MS`](plenary_types::limits::MAX_CLOCK_DRIFT_MS) after `now`. That the
+    /// time is not before the parent's, and transactions, outcomes and state, are the
+    /// application's. Blocks without transactions are right. The answer must be the same on every
+    /// correct validator: it may depend on the block and its ancestors, not on `now`.
     fn verify(&self, block: &Arc<Block>, ancestors: &[Arc<Block>], now: Timestamp) -> bool;
 
     /// Takes a final block: every height, in order, one at a time, at least once. A block at or

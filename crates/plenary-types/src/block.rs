@@ -5,16 +5,16 @@
 
 use crate::{
     codec::{codec, read_list},
-    digest::{BlockHash, Digest, GenesisHash},
+    digest::{BlockHash, Digest, GenesisHash, TransactionHash},
     genesis::Genesis,
     keys::PublicKey,
     limits::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS},
     merkle,
-    outcome::{Outcome, OutcomeLeaf},
+    outcome::{self, Outcome},
     time::Timestamp,
     transaction::Transaction,
 };
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use commonware_codec::{Buf, Encode as _, EncodeSize, Error, Read, ReadExt, Write};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub struct Header {
     pub count: u32,
     /// Root over the transactions' hashes.
     pub transactions: Digest,
-    /// Root over the [`OutcomeLeaf`]s.
+    /// Root over the outcomes, each with its transaction's hash.
     pub outcomes: Digest,
     /// Root of the state after it.
     pub state: Digest,
@@ -97,6 +97,16 @@ pub enum BlockError {
         /// What the header says.
         count: u32,
     },
+    /// The transactions, or the outcomes, have too many bytes.
+    #[error(
+        "block {height} has {bytes} bytes of transactions or outcomes, more than the {MAX_BLOCK_BYTES} allowed"
+    )]
+    TooLarge {
+        /// The block's height.
+        height: u64,
+        /// The larger of both sums.
+        bytes: usize,
+    },
     /// The transactions have another root.
     #[error("the transactions of block {height} do not have the root in its header")]
     Transactions {
@@ -124,21 +134,32 @@ pub struct Block {
 
 /// The root that a header holds of its block's transactions.
 pub fn transactions_root(transactions: &[Transaction]) -> Digest {
-    merkle::root(
-        transactions
-            .iter()
-            .map(|transaction| Bytes::copy_from_slice(transaction.hash().as_bytes())),
-    )
+    let hashes = transactions.iter().map(|transaction| transaction.hash().0);
+    merkle::root(hashes)
 }
 
-/// The leaves of a block's outcomes tree.
-pub fn outcome_leaves(transactions: &[Transaction], outcomes: &[Outcome]) -> Vec<Bytes> {
-    let leaves = transactions.iter().zip(outcomes);
-    let leaves = leaves.map(|(transaction, outcome)| OutcomeLeaf {
-        transaction: transaction.hash(),
-        outcome: outcome.clone(),
-    });
-    leaves.map(|leaf| leaf.encode()).collect()
+/// The root that a header holds of its block's outcomes, each with its transaction.
+pub fn outcomes_root(transactions: &[Transaction], outcomes: &[Outcome]) -> Digest {
+    merkle::root(outcome_leaves(transactions, outcomes))
+}
+
+/// Whether these are the transactions of the block, by hash, and their outcomes.
+pub fn holds_outcomes(header: &Header, outcomes: &[(TransactionHash, Outcome)]) -> bool {
+    let hashes = outcomes.iter().map(|(hash, _)| hash.0);
+    let leaves = outcomes
+        .iter()
+        .map(|(hash, outcome)| outcome::leaf(hash, outcome));
+    outcomes.len() == header.count as usize
+        && merkle::root(hashes) == header.transactions
+        && merkle::root(leaves) == header.outcomes
+}
+
+pub(crate) fn outcome_leaves(
+    transactions: &[Transaction],
+    outcomes: &[Outcome],
+) -> impl Iterator<Item = Vec<u8>> {
+    let pairs = transactions.iter().zip(outcomes);
+    pairs.map(|(transaction, outcome)| outcome::leaf(&transaction.hash(), outcome))
 }
 
 impl Block {
@@ -154,7 +175,7 @@ impl Block {
             time: genesis.time,
             count: 0,
             transactions: transactions_root(&[]),
-            outcomes: merkle::root([]),
+            outcomes: outcomes_root(&[], &[]),
             state,
         };
         Self {
@@ -187,10 +208,14 @@ impl Block {
                 count: header.count,
             });
         }
+        let bytes = size_of_all(&self.transactions).max(size_of_all(&self.outcomes));
+        if bytes > MAX_BLOCK_BYTES {
+            return Err(BlockError::TooLarge { height, bytes });
+        }
         if transactions_root(&self.transactions) != header.transactions {
             return Err(BlockError::Transactions { height });
         }
-        if merkle::root(outcome_leaves(&self.transactions, &self.outcomes)) != header.outcomes {
+        if outcomes_root(&self.transactions, &self.outcomes) != header.outcomes {
             return Err(BlockError::Outcomes { height });
         }
         Ok(())
@@ -198,10 +223,13 @@ impl Block {
 
     /// The most bytes a block that decodes can have.
     pub const fn max_encode_size() -> usize {
-        // Header, two collection lengths, the transactions, and for each transaction an outcome
-        // of bounded size; conflicts name keys, which the sum of both is bounded by on decoding.
+        // Header and the lengths of both collections.
         1024 + 2 * MAX_BLOCK_BYTES
     }
+}
+
+fn size_of_all(values: &[impl EncodeSize]) -> usize {
+    values.iter().map(EncodeSize::encode_size).sum()
 }
 
 impl Write for Block {
@@ -221,9 +249,6 @@ impl EncodeSize for Block {
 impl Read for Block {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
-        if buf.remaining() > Self::max_encode_size() {
-            return Err(Error::Invalid("Block", "more bytes than a block may have"));
-        }
         let block = Self {
             header: Header::read(buf)?,
             transactions: read_list(buf, MAX_BLOCK_TRANSACTIONS)?,

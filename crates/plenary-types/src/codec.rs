@@ -7,6 +7,22 @@
 use bytes::{BufMut, Bytes};
 use commonware_codec::{Buf, Encode, EncodeSize, Error, RangeCfg, Read, Write};
 
+/// A value that breaks a rule of its type; no encoding that holds it decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {rule}")]
+pub struct Malformed {
+    /// What is malformed.
+    pub what: &'static str,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        Self::Invalid(malformed.what, malformed.rule)
+    }
+}
+
 /// Encodes a value canonically.
 pub fn encode(value: &impl Encode) -> Bytes {
     value.encode()
@@ -47,9 +63,10 @@ pub(crate) fn read_list<T: Read<Cfg = ()>>(
 }
 
 /// Derives the codec traits for a struct, field by field in the order given. A field is plain,
-/// `text(MAX)`, `bytes(MAX)` or `list(MAX)`.
+/// `text(MAX)`, `bytes(MAX)` or `list(MAX)`. With `check`, what is decoded must also pass the type's
+/// own `check`.
 macro_rules! codec {
-    ($name:ident { $($field:ident $(: $kind:ident($max:expr))?),+ $(,)? }) => {
+    ($name:ident { $($field:ident $(: $kind:ident($max:expr))?),+ $(,)? } $($check:ident)?) => {
         impl commonware_codec::Write for $name {
             fn write(&self, buf: &mut impl bytes::BufMut) {
                 $($crate::codec::codec!(@write self.$field, buf $(, $kind)?);)+
@@ -66,7 +83,9 @@ macro_rules! codec {
                 buf: &mut impl commonware_codec::Buf,
                 _: &(),
             ) -> Result<Self, commonware_codec::Error> {
-                Ok(Self { $($field: $crate::codec::codec!(@read buf $(, $kind, $max)?)),+ })
+                let value = Self { $($field: $crate::codec::codec!(@read buf $(, $kind, $max)?)),+ };
+                $(value.$check()?;)?
+                Ok(value)
             }
         }
     };

@@ -40,7 +40,7 @@ impl Read for Phase {
 pub struct Vote {
     /// Which vote.
     pub phase: Phase,
-    /// The round it was cast in.
+    /// The round it was cast in; its `parent_view` is 0 in a vote to give up the view.
     pub round: Round,
     /// For which block; absent for a vote to give up the view.
     pub block: Option<BlockHash>,
@@ -91,7 +91,11 @@ impl Evidence {
             }
         };
         let signed = |vote: &Vote| {
-            let formed = vote.block.is_some() != (vote.phase == Phase::Nullify);
+            // A vote to give up a view names no block and no parent, which its signature leaves out.
+            let formed = match vote.phase {
+                Phase::Nullify => vote.block.is_none() && vote.round.parent_view == 0,
+                Phase::Notarize | Phase::Finalize => vote.block.is_some(),
+            };
             let message = statement(
                 &genesis.hash(),
                 vote.phase,

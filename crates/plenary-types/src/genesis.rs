@@ -14,7 +14,11 @@ use crate::{
 use bytes::BufMut;
 use commonware_codec::{Buf, Encode as _, EncodeSize, Error, Read, ReadExt, Write};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{collections::BTreeSet, ops::Deref};
+
+/// The version of the protocol. It is in the genesis hash, and so in everything that is signed on a
+/// network: values of two protocols are never taken for one another.
+const PROTOCOL: u8 = 1;
 
 /// Largest `config` of a service, as canonical JSON, in bytes.
 const MAX_CONFIG_BYTES: usize = 1024 * 1024;
@@ -44,10 +48,10 @@ codec!(Member {
     key
 });
 
-/// The start of a network.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What a genesis file says. Read through a [`Genesis`], which dereferences to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Genesis {
+pub struct GenesisFile {
     /// The network's name.
     pub network: String,
     /// When it was made; no block is earlier.
@@ -57,16 +61,35 @@ pub struct Genesis {
     pub clients: ClientSignatures,
     /// The service that the network runs.
     pub service: ServiceId,
-    /// The validators, sorted by key once validated.
+    /// The validators, sorted by key in a [`Genesis`].
     pub validators: Vec<Member>,
-    /// The session nodes; they may originate transactions.
-    #[serde(default)]
+    /// The session nodes, sorted by key in a [`Genesis`]; they may originate transactions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session_nodes: Vec<Member>,
     /// What the service's own genesis function is given.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub config: serde_json::Value,
-    #[serde(skip)]
-    hash: OnceLock<GenesisHash>,
+}
+
+/// The start of a network: a valid [`GenesisFile`], which can no longer change, and its hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "GenesisFile", try_from = "GenesisFile")]
+pub struct Genesis {
+    file: GenesisFile,
+    hash: GenesisHash,
+}
+
+impl Deref for Genesis {
+    type Target = GenesisFile;
+    fn deref(&self) -> &GenesisFile {
+        &self.file
+    }
+}
+
+impl From<Genesis> for GenesisFile {
+    fn from(genesis: Genesis) -> Self {
+        genesis.file
+    }
 }
 
 /// What is wrong with a genesis.
@@ -78,18 +101,67 @@ pub enum GenesisError {
     /// Too few validators to tolerate a fault, or too many.
     #[error("{0} validators: a network needs 4 to {MAX_VALIDATORS}")]
     Validators(usize),
+    /// Too many session nodes.
+    #[error("{0} session nodes: a network has at most {MAX_VALIDATORS}")]
+    SessionNodes(usize),
     /// A key is there twice.
     #[error("the key {0} is there twice")]
     Duplicate(PublicKey),
     /// A key is no curve point.
     #[error("the key of {0} is not an Ed25519 public key")]
     Key(String),
-    /// A name is empty or too long.
-    #[error("the name `{0}` must have 1 to {MAX_NAME_BYTES} bytes")]
+    /// A name is empty or too long, or no text for people.
+    #[error("the name {0:?} must have 1 to {MAX_NAME_BYTES} bytes and no control characters")]
     Name(String),
     /// The service's part is too large.
     #[error("config has {0} bytes as JSON, more than the {MAX_CONFIG_BYTES} allowed")]
     Config(usize),
+}
+
+impl TryFrom<GenesisFile> for Genesis {
+    type Error = GenesisError;
+    fn try_from(mut file: GenesisFile) -> Result<Self, GenesisError> {
+        file.check()?;
+        file.validators.sort_by_key(|validator| validator.key);
+        file.session_nodes.sort_by_key(|node| node.key);
+        let hash = GenesisHash::of("plenary genesis", &[&file.encode()]);
+        Ok(Self { file, hash })
+    }
+}
+
+impl GenesisFile {
+    fn check(&self) -> Result<(), GenesisError> {
+        let validators = self.validators.len();
+        if !(4..=MAX_VALIDATORS).contains(&validators) {
+            return Err(GenesisError::Validators(validators));
+        }
+        let session_nodes = self.session_nodes.len();
+        if session_nodes > MAX_VALIDATORS {
+            return Err(GenesisError::SessionNodes(session_nodes));
+        }
+        let members = self.validators.iter().chain(&self.session_nodes);
+        let mut keys = BTreeSet::new();
+        for member in members.clone() {
+            if !keys.insert(member.key) {
+                return Err(GenesisError::Duplicate(member.key));
+            }
+            if !member.key.is_valid() {
+                return Err(GenesisError::Key(member.name.clone()));
+            }
+        }
+        let names = members.map(|member| &member.name);
+        for name in names.chain([&self.network, &self.service.name, &self.service.version]) {
+            let fits = (1..=MAX_NAME_BYTES).contains(&name.len());
+            if !fits || name.chars().any(char::is_control) {
+                return Err(GenesisError::Name(name.clone()));
+            }
+        }
+        let config = canonical_json(&self.config).len();
+        if config > MAX_CONFIG_BYTES {
+            return Err(GenesisError::Config(config));
+        }
+        Ok(())
+    }
 }
 
 impl Genesis {
@@ -107,7 +179,7 @@ impl Genesis {
         session_nodes: Vec<Member>,
         config: serde_json::Value,
     ) -> Result<Self, GenesisError> {
-        let genesis = Self {
+        Self::try_from(GenesisFile {
             network: network.into(),
             time,
             clients,
@@ -115,9 +187,7 @@ impl Genesis {
             validators,
             session_nodes,
             config,
-            hash: OnceLock::new(),
-        };
-        genesis.validated()
+        })
     }
 
     /// Reads a genesis file.
@@ -126,7 +196,7 @@ impl Genesis {
     ///
     /// What is wrong with it, and where.
     pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
-        toml::from_str::<Self>(text)?.validated()
+        toml::from_str::<GenesisFile>(text)?.try_into()
     }
 
     /// The genesis file.
@@ -135,44 +205,12 @@ impl Genesis {
     ///
     /// Where the service's config has something TOML has no word for, such as null.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string_pretty(self)
-    }
-
-    fn validated(mut self) -> Result<Self, GenesisError> {
-        if !(4..=MAX_VALIDATORS).contains(&self.validators.len()) {
-            return Err(GenesisError::Validators(self.validators.len()));
-        }
-        let members = self.validators.iter().chain(&self.session_nodes);
-        let mut keys = BTreeSet::new();
-        for member in members.clone() {
-            if !keys.insert(member.key) {
-                return Err(GenesisError::Duplicate(member.key));
-            }
-            if ed25519_zebra::VerificationKey::try_from(member.key.0).is_err() {
-                return Err(GenesisError::Key(member.name.clone()));
-            }
-        }
-        let names = members.map(|member| &member.name);
-        let names = names.chain([&self.network, &self.service.name, &self.service.version]);
-        for name in names {
-            if name.is_empty() || name.len() > MAX_NAME_BYTES {
-                return Err(GenesisError::Name(name.clone()));
-            }
-        }
-        let config = canonical_json(&self.config).len();
-        if config > MAX_CONFIG_BYTES {
-            return Err(GenesisError::Config(config));
-        }
-        self.validators.sort_by_key(|validator| validator.key);
-        self.session_nodes.sort_by_key(|node| node.key);
-        Ok(self)
+        toml::to_string_pretty(&self.file)
     }
 
     /// The network's name among machines.
     pub fn hash(&self) -> GenesisHash {
-        *self
-            .hash
-            .get_or_init(|| GenesisHash::of("plenary genesis", &[&self.encode()]))
+        self.hash
     }
 
     /// How many validators may be Byzantine: f = floor((n - 1) / 3).
@@ -230,8 +268,9 @@ impl Write for ClientSignatures {
     }
 }
 
-impl Write for Genesis {
+impl Write for GenesisFile {
     fn write(&self, buf: &mut impl BufMut) {
+        PROTOCOL.write(buf);
         write_text(&self.network, buf);
         self.time.write(buf);
         self.clients.write(buf);
@@ -242,9 +281,9 @@ impl Write for Genesis {
     }
 }
 
-impl EncodeSize for Genesis {
+impl EncodeSize for GenesisFile {
     fn encode_size(&self) -> usize {
-        text_size(&self.network)
+        1 + text_size(&self.network)
             + self.time.encode_size()
             + 1
             + self.service.encode_size()
@@ -254,26 +293,52 @@ impl EncodeSize for Genesis {
     }
 }
 
+impl Write for Genesis {
+    fn write(&self, buf: &mut impl BufMut) {
+        self.file.write(buf);
+    }
+}
+
+impl EncodeSize for Genesis {
+    fn encode_size(&self) -> usize {
+        self.file.encode_size()
+    }
+}
+
 impl Read for Genesis {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
-        let genesis = Self {
-            network: read_text(buf, MAX_NAME_BYTES)?,
-            time: Timestamp::read(buf)?,
-            clients: match u8::read(buf)? {
-                0 => ClientSignatures::Required,
-                1 => ClientSignatures::Optional,
-                tag => return Err(Error::InvalidEnum(tag)),
-            },
-            service: ServiceId::read(buf)?,
-            validators: read_list(buf, MAX_VALIDATORS)?,
-            session_nodes: read_list(buf, MAX_VALIDATORS)?,
-            config: serde_json::from_str(&read_text(buf, MAX_CONFIG_BYTES)?)
-                .map_err(|_| Error::Invalid("Genesis", "config is not JSON"))?,
-            hash: OnceLock::new(),
+        if u8::read(buf)? != PROTOCOL {
+            return Err(Error::Invalid("Genesis", "unknown protocol version"));
+        }
+        let network = read_text(buf, MAX_NAME_BYTES)?;
+        let time = Timestamp::read(buf)?;
+        let clients = match u8::read(buf)? {
+            0 => ClientSignatures::Required,
+            1 => ClientSignatures::Optional,
+            tag => return Err(Error::InvalidEnum(tag)),
         };
-        genesis
-            .validated()
-            .map_err(|_| Error::Invalid("Genesis", "not a valid genesis"))
+        let service = ServiceId::read(buf)?;
+        let validators: Vec<Member> = read_list(buf, MAX_VALIDATORS)?;
+        let session_nodes: Vec<Member> = read_list(buf, MAX_VALIDATORS)?;
+        let json = read_text(buf, MAX_CONFIG_BYTES)?;
+        let config = serde_json::from_str(&json)
+            .ok()
+            .filter(|config| canonical_json(config) == json)
+            .ok_or(Error::Invalid("Genesis", "config is not canonical JSON"))?;
+        let sorted = |members: &[Member]| members.is_sorted_by_key(|member| member.key);
+        if !sorted(&validators) || !sorted(&session_nodes) {
+            return Err(Error::Invalid("Genesis", "members are not sorted by key"));
+        }
+        Self::new(
+            network,
+            time,
+            clients,
+            service,
+            validators,
+            session_nodes,
+            config,
+        )
+        .map_err(|error| Error::Wrapped("Genesis", error.into()))
     }
 }

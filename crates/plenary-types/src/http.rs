@@ -5,7 +5,7 @@
 //! header speaks to the node, not to the handler.
 
 use crate::{
-    codec::codec,
+    codec::{Malformed, codec},
     digest::Digest,
     limits::{MAX_BODY_BYTES, MAX_CONTENT_TYPE_BYTES, MAX_TARGET_BYTES},
 };
@@ -106,9 +106,34 @@ codec!(Request {
     target: text(MAX_TARGET_BYTES),
     content_type: text(MAX_CONTENT_TYPE_BYTES),
     body: bytes(MAX_BODY_BYTES),
-});
+} check);
 
 impl Request {
+    /// Checks the rules that a request keeps in every transaction, so that its signature base has
+    /// one reading only and any HTTP library can carry it.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that it breaks.
+    pub fn check(&self) -> Result<(), Malformed> {
+        let target = self.target.as_bytes();
+        let broken = |what, rule| Err(Malformed { what, rule });
+        if target.len() > MAX_TARGET_BYTES {
+            return broken("the request target", "has more bytes than allowed");
+        }
+        let visible = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
+        if target.first() != Some(&b'/') || !target.iter().all(visible) {
+            return broken(
+                "the request target",
+                "must begin with / and hold visible ASCII only, and no #",
+            );
+        }
+        if self.body.len() > MAX_BODY_BYTES {
+            return broken("the request body", "has more bytes than allowed");
+        }
+        check_content_type(&self.content_type)
+    }
+
     /// The target up to the query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
@@ -125,10 +150,22 @@ impl Request {
     }
 }
 
+/// A media type is a header value: visible ASCII, with spaces inside only.
+fn check_content_type(text: &str) -> Result<(), Malformed> {
+    let inside = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if text.len() <= MAX_CONTENT_TYPE_BYTES && text.bytes().all(inside) && text.trim() == text {
+        return Ok(());
+    }
+    Err(Malformed {
+        what: "the content type",
+        rule: "must be short, of visible ASCII, and not begin or end with a space",
+    })
+}
+
 /// A handler's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// The status code, 100 to 999.
+    /// The status code, 200 to 599.
     pub status: u16,
     /// `Content-Type`, empty where there is none.
     pub content_type: String,
@@ -139,9 +176,28 @@ codec!(Response {
     status,
     content_type: text(MAX_CONTENT_TYPE_BYTES),
     body: bytes(MAX_BODY_BYTES),
-});
+} check);
 
 impl Response {
+    /// Checks the rules that a response keeps in every transaction: any HTTP library can carry it,
+    /// as the final answer.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that it breaks.
+    pub fn check(&self) -> Result<(), Malformed> {
+        let what = "the response";
+        if !(200..=599).contains(&self.status) {
+            let rule = "must have a status of 200 to 599";
+            return Err(Malformed { what, rule });
+        }
+        if self.body.len() > MAX_BODY_BYTES {
+            let rule = "has a body of more bytes than allowed";
+            return Err(Malformed { what, rule });
+        }
+        check_content_type(&self.content_type)
+    }
+
     /// The digest that stands for this response in a session's chain and in a rejection.
     pub fn digest(&self) -> Digest {
         Digest::of("plenary response", &[&self.encode()])

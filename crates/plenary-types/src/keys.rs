@@ -6,8 +6,10 @@
 
 use crate::digest::{HexError, parse_hex};
 use bytes::BufMut;
+use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr};
 
 macro_rules! bytes_type {
@@ -63,12 +65,40 @@ pub struct PublicKey(pub [u8; 32]);
 bytes_type!(PublicKey, 32);
 
 impl PublicKey {
+    /// Whether these bytes are a curve point, so that there can be signatures by it.
+    pub fn is_valid(&self) -> bool {
+        ed25519_zebra::VerificationKey::try_from(self.0).is_ok()
+    }
+
     /// Whether `signature` is this key's over exactly `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         ed25519_zebra::VerificationKey::try_from(self.0)
             .is_ok_and(|key| key.verify(&signature.0.into(), message).is_ok())
     }
+}
+
+/// Whether every signature is its key's over its message, for less than the price of verifying each:
+/// true exactly where [`PublicKey::verify`] is true of each.
+///
+/// A batch is checked with random coefficients. They are drawn from a hash of the batch itself (the
+/// Fiat-Shamir heuristic), so this crate needs no source of randomness, and nobody can choose
+/// signatures after the coefficients.
+#[must_use]
+pub(crate) fn verify_batch<'a>(
+    signatures: impl Iterator<Item = (&'a PublicKey, &'a Signature, &'a [u8])>,
+) -> bool {
+    let mut batch = ed25519_zebra::batch::Verifier::new();
+    let mut transcript = Sha256::new();
+    for (key, signature, message) in signatures {
+        transcript.update(key.0);
+        transcript.update(signature.0);
+        transcript.update(Sha256::digest(message));
+        batch.queue((key.0.into(), signature.0.into(), message));
+    }
+    batch
+        .verify(ChaCha20Rng::from_seed(transcript.finalize().into()))
+        .is_ok()
 }
 
 /// An Ed25519 signature.

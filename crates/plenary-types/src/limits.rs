@@ -25,7 +25,7 @@ pub const MAX_VALUE_BYTES: usize = 256 * 1024;
 pub const MAX_READS: usize = 1024;
 /// Most operations in one transaction.
 pub const MAX_OPERATIONS: usize = 256;
-/// Largest transaction, in encoded bytes.
+/// Largest transaction, in encoded bytes, its length included.
 pub const MAX_TRANSACTION_BYTES: usize = 1024 * 1024;
 /// Most transactions in one block.
 pub const MAX_BLOCK_TRANSACTIONS: usize = 2000;
@@ -38,7 +38,10 @@ pub const MAX_DESCENDANTS: usize = 1024;
 /// How far a block's time may lie ahead of the clock of the validator that checks it, and an
 /// operation's ahead of its block's, in milliseconds.
 pub const MAX_CLOCK_DRIFT_MS: u64 = 5_000;
-/// How far an operation's time may lie before the block's that commits it, in milliseconds.
+/// How far an operation's time may lie before the block's that commits it, and a client's signature
+/// before the operation's, in milliseconds.
 pub const MAX_OPERATION_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+/// How far a client's clock may be ahead of its originator's, in milliseconds.
+pub const MAX_CLIENT_DRIFT_MS: u64 = 5 * 60 * 1000;
 /// How many of the latest heights stay readable.
 pub const READABLE_HEIGHTS: u64 = 64;

@@ -21,8 +21,22 @@ pub enum Author {
     /// Nobody in particular: only the originator vouches for it. A network may forbid this.
     Anonymous {
         /// Chosen by the client (`Idempotency-Key`) or, failing that, drawn by the originator.
+        /// Never empty.
         nonce: Bytes,
     },
+}
+
+impl Author {
+    /// The name of the one operation that this author, with this nonce, asks for.
+    pub fn operation(&self) -> OperationId {
+        match self {
+            Self::Signed(signature) => OperationId::of(
+                "plenary operation",
+                &[&signature.key().0, signature.nonce().as_bytes()],
+            ),
+            Self::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
+        }
+    }
 }
 
 impl Write for Author {
@@ -53,9 +67,13 @@ impl CodecRead for Author {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
-            0 => Ok(Self::Anonymous {
-                nonce: read_bytes(buf, MAX_NONCE_BYTES)?,
-            }),
+            0 => {
+                let nonce = read_bytes(buf, MAX_NONCE_BYTES)?;
+                if nonce.is_empty() {
+                    return Err(Error::Invalid("Author", "the nonce is empty"));
+                }
+                Ok(Self::Anonymous { nonce })
+            }
             1 => Ok(Self::Signed(ClientSignature::read(buf)?)),
             tag => Err(Error::InvalidEnum(tag)),
         }
@@ -87,19 +105,13 @@ codec!(Operation {
 impl Operation {
     /// The operation's name: the same for the same signed request, whoever executes it.
     pub fn id(&self) -> OperationId {
-        match &self.author {
-            Author::Signed(signature) => OperationId::of(
-                "plenary operation",
-                &[&signature.key.0, signature.nonce().as_bytes()],
-            ),
-            Author::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
-        }
+        self.author.operation()
     }
 
     /// The key of the client that signed the request, where one did.
     pub fn client(&self) -> Option<PublicKey> {
         match &self.author {
-            Author::Signed(signature) => Some(signature.key),
+            Author::Signed(signature) => Some(signature.key()),
             Author::Anonymous { .. } => None,
         }
     }

@@ -1,20 +1,20 @@
 //! What layer 1 decided of a transaction.
 
 use crate::{
-    codec::{codec, read_list},
+    codec::read_list,
     digest::{Digest, TransactionHash},
     keys::PublicKey,
     limits::MAX_READS,
     state::StateKey,
 };
 use bytes::BufMut;
-use commonware_codec::{Buf, EncodeSize, Error, Read, ReadExt, Write};
+use commonware_codec::{Buf, EncodeSize, Error, FixedSize, Read, ReadExt, Write};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The outcome of a transaction that is in a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Outcome {
     /// Every response was right; the writes are applied.
     Committed,
@@ -22,7 +22,7 @@ pub enum Outcome {
     Conflict {
         /// The operation whose response differs, from 0.
         step: u32,
-        /// The keys (or first keys of ranges) that it read and that have changed since.
+        /// The keys (or first keys of ranges) among its recorded reads that have changed since.
         keys: Vec<StateKey>,
     },
     /// A response was wrong although every read was current: the originator lied. Nothing is
@@ -39,7 +39,7 @@ pub enum Outcome {
 
 /// Why a transaction was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Reason {
     /// The handler's response, re-executed, is another.
     WrongResponse {
@@ -180,14 +180,9 @@ impl Read for Outcome {
 }
 
 /// A leaf of a block's outcomes tree: which transaction had which outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutcomeLeaf {
-    /// The transaction.
-    pub transaction: TransactionHash,
-    /// Its outcome.
-    pub outcome: Outcome,
+pub(crate) fn leaf(transaction: &TransactionHash, outcome: &Outcome) -> Vec<u8> {
+    let mut leaf = Vec::with_capacity(TransactionHash::SIZE + outcome.encode_size());
+    transaction.write(&mut leaf);
+    outcome.write(&mut leaf);
+    leaf
 }
-codec!(OutcomeLeaf {
-    transaction,
-    outcome
-});

@@ -3,10 +3,25 @@
 use crate::{digest::TransactionHash, http::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The members that every problem can have.
+const MEMBERS: [&str; 8] = [
+    "type",
+    "title",
+    "status",
+    "detail",
+    "code",
+    "stage",
+    "retryable",
+    "tx_hash",
+];
 
 /// Where something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +39,28 @@ pub enum Stage {
     Consensus,
 }
 
-/// An error as RFC 9457 writes it, with what a client needs to act on it.
+/// An error as RFC 9457 writes it, with what a client needs to act on it; dereferences to its
+/// [`Details`]. One word in size, as the error of nearly every function that has one should be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Details>);
+
+impl Deref for Problem {
+    type Target = Details;
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
+    }
+}
+
+/// What a [`Problem`] says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Details {
     /// Where the code is explained: a page of the documentation, by code.
     #[serde(rename = "type")]
     pub kind: String,
@@ -57,7 +91,7 @@ impl Problem {
         if let Some(first) = title.get_mut(..1) {
             first.make_ascii_uppercase();
         }
-        Self {
+        Self(Box::new(Details {
             kind: format!("urn:plenary:problem:{code}"),
             title,
             status,
@@ -67,7 +101,7 @@ impl Problem {
             retryable: false,
             tx_hash: None,
             extra: Map::new(),
-        }
+        }))
     }
 
     /// 404: `what` (say, `package`) named `id` does not exist; code `unknown-package`.
@@ -112,10 +146,12 @@ impl Problem {
         self
     }
 
-    /// The same problem with one more member.
+    /// The same problem with one more member; a name that every problem has is left alone.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+        if !MEMBERS.contains(&name) {
+            self.extra.insert(name.to_owned(), value.into());
+        }
         self
     }
 

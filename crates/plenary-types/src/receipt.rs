@@ -4,17 +4,17 @@
 //! carries the headers from its block up to the certified one, linked by their parents' hashes.
 
 use crate::{
-    block::Block,
-    block::{Header, outcome_leaves},
+    block::{Block, Header, outcome_leaves},
     certificate::{Certificate, CertificateError},
-    digest::{Digest, TransactionHash},
+    digest::{BlockHash, Digest, GenesisHash, TransactionHash},
     genesis::Genesis,
     limits::MAX_DESCENDANTS,
     merkle,
-    outcome::{Outcome, OutcomeLeaf},
+    outcome::{self, Outcome},
+    time::Timestamp,
 };
-use commonware_codec::Encode as _;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The version of the receipt's form.
 const FORM: u8 = 1;
@@ -41,6 +41,46 @@ pub struct Receipt {
     pub descendants: Vec<Header>,
     /// The signatures over the last header.
     pub certificate: Certificate,
+}
+
+/// What a receipt proves: a quorum of the network's validators agreed that `transaction` has
+/// `outcome`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The network's name.
+    pub network: String,
+    /// The network.
+    pub genesis: GenesisHash,
+    /// The transaction.
+    pub transaction: TransactionHash,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The block it is in.
+    pub block: BlockHash,
+    /// The block's height.
+    pub height: u64,
+    /// Its index in the block.
+    pub index: u32,
+    /// The block's time, by its proposer's clock.
+    pub time: Timestamp,
+    /// The height of the block that was signed: `height` or a descendant's.
+    pub certified_height: u64,
+    /// The names of the validators that signed.
+    pub signers: Vec<String>,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "transaction {} is {} at height {} of {}, signed by {}",
+            self.transaction,
+            self.outcome,
+            self.height,
+            self.network,
+            self.signers.join(", ")
+        )
+    }
 }
 
 /// Why a receipt proves nothing.
@@ -95,34 +135,25 @@ impl Receipt {
         })
     }
 
-    /// Checks the receipt with nothing but the genesis.
+    /// Checks the receipt with nothing but the genesis, and says what it proves.
     ///
     /// # Errors
     ///
     /// The first reason it proves nothing.
-    pub fn verify(&self, genesis: &Genesis) -> Result<(), ReceiptError> {
+    pub fn verify(&self, genesis: &Genesis) -> Result<Verified, ReceiptError> {
         if self.version != FORM {
             return Err(ReceiptError::Version(self.version));
         }
         if self.descendants.len() > MAX_DESCENDANTS {
             return Err(ReceiptError::Descendants(self.descendants.len()));
         }
-        let leaf = OutcomeLeaf {
-            transaction: self.transaction,
-            outcome: self.outcome.clone(),
-        };
-        let count = u64::from(self.header.count);
-        let index = u64::from(self.index);
-        if !merkle::verify(
-            &self.header.outcomes,
-            count,
-            leaf.encode(),
-            index,
-            &self.path,
-        ) {
+        let header = &self.header;
+        let leaf = outcome::leaf(&self.transaction, &self.outcome);
+        let (index, count) = (u64::from(self.index), u64::from(header.count));
+        if !merkle::verify(&header.outcomes, count, leaf, index, &self.path) {
             return Err(ReceiptError::Path(self.transaction));
         }
-        let mut last = &self.header;
+        let mut last = header;
         for (position, next) in self.descendants.iter().enumerate() {
             if next.parent != last.hash() || Some(next.height) != last.height.checked_add(1) {
                 return Err(ReceiptError::Link {
@@ -132,6 +163,20 @@ impl Receipt {
             }
             last = next;
         }
-        Ok(self.certificate.verify(last, genesis)?)
+        self.certificate.verify(last, genesis)?;
+        let signers = self.certificate.signatures.iter();
+        let signers = signers.filter_map(|entry| genesis.validators.get(entry.validator as usize));
+        Ok(Verified {
+            network: genesis.network.clone(),
+            genesis: genesis.hash(),
+            transaction: self.transaction,
+            outcome: self.outcome.clone(),
+            block: header.hash(),
+            height: header.height,
+            index: self.index,
+            time: header.time,
+            certified_height: last.height,
+            signers: signers.map(|validator| validator.name.clone()).collect(),
+        })
     }
 }

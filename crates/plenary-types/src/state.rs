@@ -5,44 +5,44 @@
 //! what it read is still current.
 
 use crate::{
-    codec::{codec, read_bytes},
+    codec::{Malformed, codec, read_bytes},
     digest::Digest,
     limits::{MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
 };
 use bytes::{BufMut, Bytes};
 use commonware_codec::{Buf, EncodeSize, Error, Read as CodecRead, ReadExt, Write};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// A table's name and a key in it, as one byte string that sorts by table, then by key.
 ///
-/// Layout: the table's name, a zero byte, the key. A name holds no zero byte.
+/// Layout: the table's name, a zero byte, the key. A name is text without slashes and control
+/// characters, so that it can stand in a path.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateKey(Bytes);
 
+fn is_table(name: &[u8]) -> bool {
+    let text = std::str::from_utf8(name);
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && text.is_ok_and(|text| !text.contains(|c: char| c == '/' || c.is_control()))
+}
+
 impl StateKey {
     /// Joins a table's name and a key, or nothing where either is over its bound or the name is
-    /// empty or holds a zero byte.
+    /// empty or holds a slash or a control character.
     pub fn new(table: &str, key: &[u8]) -> Option<Self> {
-        let fits = !table.is_empty()
-            && table.len() <= MAX_NAME_BYTES
-            && !table.contains('\0')
-            && key.len() <= MAX_KEY_BYTES;
-        fits.then(|| {
-            let mut bytes = Vec::with_capacity(table.len() + 1 + key.len());
-            bytes.extend_from_slice(table.as_bytes());
-            bytes.push(0);
-            bytes.extend_from_slice(key);
-            Self(bytes.into())
-        })
+        let mut bytes = Vec::with_capacity(table.len() + 1 + key.len());
+        bytes.extend_from_slice(table.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(key);
+        let fits = is_table(table.as_bytes()) && key.len() <= MAX_KEY_BYTES;
+        fits.then_some(Self(bytes.into()))
     }
 
     /// Reads a key back from the bytes of [`as_bytes`](Self::as_bytes).
     pub fn from_bytes(bytes: Bytes) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == 0)?;
-        let fits = (1..=MAX_NAME_BYTES).contains(&end)
-            && bytes.len() - end - 1 <= MAX_KEY_BYTES
-            && std::str::from_utf8(&bytes[..end]).is_ok();
+        let fits = is_table(&bytes[..end]) && bytes.len() - end - 1 <= MAX_KEY_BYTES;
         fits.then_some(Self(bytes))
     }
 
@@ -68,13 +68,35 @@ impl StateKey {
     }
 }
 
+/// A table, a slash, and the key: as text where it is text for people, otherwise in hexadecimal
+/// after `0x`. The same form in JSON.
 impl fmt::Display for StateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/", self.table())?;
         match std::str::from_utf8(self.key()) {
-            Ok(text) if text.chars().all(|c| !c.is_control()) => f.write_str(text),
+            Ok(text) if !text.starts_with("0x") && !text.chars().any(char::is_control) => {
+                f.write_str(text)
+            }
             _ => write!(f, "0x{}", hex::encode(self.key())),
         }
+    }
+}
+
+impl FromStr for StateKey {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let key = text.split_once('/').and_then(|(table, key)| {
+            match key.strip_prefix("0x") {
+                Some(digits) => Self::new(table, &hex::decode(digits).ok()?),
+                None => Self::new(table, key.as_bytes()),
+            }
+            // One text for one key.
+            .filter(|key| key.to_string() == text)
+        });
+        key.ok_or(Malformed {
+            what: "a state key",
+            rule: "must be table/key, the key as text or, where it is none, as 0x and hexadecimal",
+        })
     }
 }
 
@@ -84,25 +106,16 @@ impl fmt::Debug for StateKey {
     }
 }
 
-/// As JSON, a key is its table and its key in hexadecimal, joined by a slash.
 impl Serialize for StateKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!(
-            "{}/{}",
-            self.table(),
-            hex::encode(self.key())
-        ))
+        serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for StateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let key = text.rsplit_once('/').and_then(|(table, key)| {
-            let key = hex::decode(key).ok()?;
-            Self::new(table, &key)
-        });
-        key.ok_or_else(|| serde::de::Error::custom("expected table/hexadecimal-key"))
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -3,7 +3,10 @@
 use bytes::BufMut;
 use commonware_codec::{Buf, Error, FixedSize, Read, ReadExt, Write};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
@@ -20,9 +23,15 @@ impl Timestamp {
     }
 }
 
+/// As RFC 3339, in UTC; beyond the year 9999 as milliseconds.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms", self.0)
+        const YEAR_10000: u64 = 253_402_300_800_000;
+        if self.0 >= YEAR_10000 {
+            return write!(f, "{} ms", self.0);
+        }
+        let time = UNIX_EPOCH + Duration::from_millis(self.0);
+        humantime::format_rfc3339_millis(time).fmt(f)
     }
 }
 

@@ -6,18 +6,18 @@
 //! [`Outcome`](crate::Outcome).
 
 use crate::{
-    codec::codec,
+    codec::{codec, read_bytes, read_list},
     digest::{GenesisHash, OperationId, SessionId, TransactionHash},
     genesis::{ClientSignatures, Genesis},
-    keys::{PrivateKey, PublicKey, Signature},
+    keys::{self, PrivateKey, PublicKey, Signature},
     limits::{MAX_NAME_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
     operation::{Author, Operation, chain_digest},
     signature::SignatureError,
 };
-use bytes::{BufMut, Bytes};
-use commonware_codec::{Buf, Encode as _, EncodeSize, Error, Read, ReadExt, Write};
+use bytes::{BufMut, Bytes, BytesMut};
+use commonware_codec::{Buf, EncodeSize, Error, FixedSize, Read, ReadExt, Write};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeSet, fmt, ops::Deref, sync::Arc};
 
 /// The version of the encoding.
 const ENCODING: u8 = 1;
@@ -71,13 +71,13 @@ impl Commitment {
     }
 }
 
-/// Operations with the identity of their originator, Tx = (r, s, N_id), committed whole or not
-/// at all.
+/// What a [`Transaction`] says, Tx = (r, s, N_id): operations with the identity of their originator,
+/// committed whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transaction {
+pub struct Content {
     /// The service, and the version of it, that the operations ran on.
     pub service: ServiceId,
-    /// The operations in the order the client saw. Never empty in a valid transaction.
+    /// The operations in the order the client saw. Never empty in a transaction.
     pub operations: Vec<Operation>,
     /// The client's signature over the chain; required where a signing client has more than one
     /// operation in it.
@@ -88,49 +88,116 @@ pub struct Transaction {
     pub signature: Signature,
 }
 
-impl Write for Transaction {
+impl Write for Content {
     fn write(&self, buf: &mut impl BufMut) {
         ENCODING.write(buf);
         self.service.write(buf);
         self.operations.write(buf);
         self.commitment.write(buf);
         self.originator.write(buf);
+        // Last, so that what it signs is all that comes before it.
         self.signature.write(buf);
+    }
+}
+
+impl EncodeSize for Content {
+    fn encode_size(&self) -> usize {
+        1 + self.service.encode_size()
+            + self.operations.encode_size()
+            + self.commitment.encode_size()
+            + PublicKey::SIZE
+            + Signature::SIZE
+    }
+}
+
+impl Read for Content {
+    type Cfg = ();
+    fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
+        if u8::read(buf)? != ENCODING {
+            return Err(Error::Invalid("Transaction", "unknown encoding version"));
+        }
+        let content = Self {
+            service: ServiceId::read(buf)?,
+            operations: read_list(buf, MAX_OPERATIONS)?,
+            commitment: Option::<Commitment>::read(buf)?,
+            originator: PublicKey::read(buf)?,
+            signature: Signature::read(buf)?,
+        };
+        if content.operations.is_empty() {
+            return Err(Error::Invalid("Transaction", "no operation"));
+        }
+        Ok(content)
+    }
+}
+
+/// A well-formed transaction with its encoding and its hash, each made once; dereferences to its
+/// [`Content`]. Cheap to clone: one is shared from the mempool to the ledger.
+///
+/// Its canonical encoding is its content's, behind its length.
+#[derive(Clone)]
+pub struct Transaction(Arc<Encoded>);
+
+struct Encoded {
+    content: Content,
+    bytes: Bytes,
+    hash: TransactionHash,
+}
+
+impl Deref for Transaction {
+    type Target = Content;
+    fn deref(&self) -> &Content {
+        &self.0.content
+    }
+}
+
+impl PartialEq for Transaction {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes == other.0.bytes
+    }
+}
+
+impl Eq for Transaction {}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transaction")
+            .field(&self.0.hash)
+            .field(&self.0.content)
+            .finish()
+    }
+}
+
+impl Write for Transaction {
+    fn write(&self, buf: &mut impl BufMut) {
+        self.0.bytes.write(buf);
     }
 }
 
 impl EncodeSize for Transaction {
     fn encode_size(&self) -> usize {
-        1 + self.service.encode_size()
-            + self.operations.encode_size()
-            + self.commitment.encode_size()
-            + self.originator.encode_size()
-            + self.signature.encode_size()
+        self.0.bytes.encode_size()
     }
 }
 
 impl Read for Transaction {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
-        if u8::read(buf)? != ENCODING {
-            return Err(Error::Invalid("Transaction", "unknown encoding version"));
+        let bytes = read_bytes(buf, MAX_TRANSACTION_BYTES)?;
+        if bytes.encode_size() > MAX_TRANSACTION_BYTES {
+            return Err(Error::InvalidLength(bytes.len()));
         }
-        Ok(Self {
-            service: ServiceId::read(buf)?,
-            operations: crate::codec::read_list(buf, MAX_OPERATIONS)?,
-            commitment: Option::<Commitment>::read(buf)?,
-            originator: PublicKey::read(buf)?,
-            signature: Signature::read(buf)?,
-        })
+        // Memory of its own, or one waiting transaction would keep the whole message alive that
+        // it came in.
+        Self::from_bytes(Bytes::copy_from_slice(&bytes))
     }
 }
 
 /// Why a transaction is not valid, whatever the state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
-    /// It has no operation.
-    #[error("the transaction has no operation")]
-    Empty,
+    /// Some part of it is malformed; the text says which.
+    #[error("the transaction is malformed: {0}")]
+    Malformed(String),
     /// It is over the bound.
     #[error("the transaction has {size} bytes, more than the {MAX_TRANSACTION_BYTES} allowed")]
     TooLarge {
@@ -185,47 +252,76 @@ pub enum TransactionError {
     Commitment,
 }
 
+/// One signature that must hold for a transaction to be valid, and what it means if not.
+struct Check {
+    key: PublicKey,
+    signature: Signature,
+    message: Vec<u8>,
+    error: TransactionError,
+}
+
 impl Transaction {
     /// Makes and signs a transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError::Malformed`] or [`TransactionError::TooLarge`] where the content breaks
+    /// a bound or a rule, so that no other node could decode it.
     pub fn sign(
         originator: &PrivateKey,
         genesis: &GenesisHash,
         service: ServiceId,
         operations: Vec<Operation>,
         commitment: Option<Commitment>,
-    ) -> Self {
-        let mut transaction = Self {
+    ) -> Result<Self, TransactionError> {
+        let mut encoded = encode_bounded(&Content {
             service,
             operations,
             commitment,
             originator: originator.public_key(),
             signature: Signature([0; 64]),
-        };
-        transaction.signature = originator.sign(&transaction.message(genesis));
-        transaction
+        })?;
+        let (unsigned, _) = split_signature(&encoded);
+        let signature = originator.sign(&message(genesis, unsigned));
+        let unsigned = unsigned.len();
+        encoded[unsigned..].copy_from_slice(&signature.0);
+        Ok(Self::from_bytes(encoded.freeze())?)
     }
 
-    /// What the originator signs.
-    fn message(&self, genesis: &GenesisHash) -> Vec<u8> {
-        let encoded = self.encode();
-        let unsigned = encoded.len() - self.signature.encode_size();
-        let mut message = b"plenary transaction 1\n".to_vec();
-        message.extend_from_slice(&genesis.0);
-        message.extend_from_slice(&encoded[..unsigned]);
-        message
+    /// A transaction of content that is already signed; the signature is not checked here.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Self::sign).
+    pub fn new(content: &Content) -> Result<Self, TransactionError> {
+        Ok(Self::from_bytes(encode_bounded(content)?.freeze())?)
     }
 
-    /// The hash of the whole encoded transaction.
+    /// Decodes exactly `bytes`, so that what is in memory is always what every node can decode.
+    fn from_bytes(bytes: Bytes) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Encoded {
+            content: crate::decode(bytes.clone())?,
+            hash: TransactionHash::of("plenary transaction", &[&bytes]),
+            bytes,
+        })))
+    }
+
+    /// What it says.
+    pub fn content(&self) -> &Content {
+        &self.0.content
+    }
+
+    /// The hash of its whole encoded content, signatures included.
     pub fn hash(&self) -> TransactionHash {
-        Self::hash_encoded(&self.encode())
+        self.0.hash
     }
 
-    /// The hash of a transaction that is already encoded.
-    pub fn hash_encoded(encoded: &Bytes) -> TransactionHash {
-        TransactionHash::of("plenary transaction", &[encoded])
+    /// How many bytes its encoded content has.
+    pub fn size(&self) -> usize {
+        self.0.bytes.len()
     }
 
-    /// The session: named by the operation that opened it. `None` only without operations.
+    /// The session: named by the operation that opened it.
     pub fn session(&self) -> Option<SessionId> {
         self.operations.first().map(|first| first.id().into())
     }
@@ -235,19 +331,34 @@ impl Transaction {
         self.operations.iter().map(Operation::id)
     }
 
-    /// Checks all that needs no state: bounds, service, signatures, authorship.
+    /// Checks all that needs no state: service, authorship, times, signatures.
     ///
     /// # Errors
     ///
     /// The first reason the transaction cannot be accepted on this network.
     pub fn validate(&self, genesis: &Genesis) -> Result<(), TransactionError> {
-        let size = self.encode_size();
-        if size > MAX_TRANSACTION_BYTES {
-            return Err(TransactionError::TooLarge { size });
+        verify_each(self.checks(genesis)?)
+    }
+
+    /// Validates many transactions for less than the price of each alone: all their signatures are
+    /// verified as one batch, and one by one only where the batch does not hold. The answers are
+    /// exactly those of [`validate`](Self::validate), in order.
+    pub fn validate_all(
+        transactions: &[Self],
+        genesis: &Genesis,
+    ) -> Vec<Result<(), TransactionError>> {
+        let checks: Vec<_> = transactions.iter().map(|one| one.checks(genesis)).collect();
+        let signatures = checks.iter().flatten().flatten();
+        let signatures = signatures.map(|check| (&check.key, &check.signature, &check.message[..]));
+        if keys::verify_batch(signatures) {
+            return checks.into_iter().map(|checks| checks.map(drop)).collect();
         }
-        if self.operations.is_empty() {
-            return Err(TransactionError::Empty);
-        }
+        let each = checks.into_iter();
+        each.map(|checks| verify_each(checks?)).collect()
+    }
+
+    /// Checks all that can be checked without a signature, and lists the signatures to verify.
+    fn checks(&self, genesis: &Genesis) -> Result<Vec<Check>, TransactionError> {
         if self.service != genesis.service {
             return Err(TransactionError::Service {
                 expected: genesis.service.clone(),
@@ -257,25 +368,39 @@ impl Transaction {
         if !genesis.is_originator(&self.originator) {
             return Err(TransactionError::UnknownOriginator(self.originator));
         }
-        if !self
-            .originator
-            .verify(&self.message(&genesis.hash()), &self.signature)
-        {
-            return Err(TransactionError::OriginatorSignature(self.originator));
-        }
-        self.validate_operations(genesis)?;
-        self.validate_commitment(genesis)
+        let mut checks = Vec::with_capacity(self.operations.len() + 2);
+        checks.push(Check {
+            key: self.originator,
+            signature: self.signature,
+            message: message(&genesis.hash(), split_signature(&self.0.bytes).0),
+            error: TransactionError::OriginatorSignature(self.originator),
+        });
+        self.check_operations(genesis, &mut checks)?;
+        self.check_commitment(genesis, &mut checks)?;
+        Ok(checks)
     }
 
-    fn validate_operations(&self, genesis: &Genesis) -> Result<(), TransactionError> {
+    fn check_operations(
+        &self,
+        genesis: &Genesis,
+        checks: &mut Vec<Check>,
+    ) -> Result<(), TransactionError> {
         let author = self.operations.first().and_then(Operation::client);
-        let mut ids = Vec::with_capacity(self.operations.len());
+        let mut ids = BTreeSet::new();
         for (step, operation) in self.operations.iter().enumerate() {
             match &operation.author {
                 Author::Signed(signature) => {
+                    let refuse = |error| TransactionError::ClientSignature { step, error };
                     signature
-                        .verify(&operation.request)
-                        .map_err(|error| TransactionError::ClientSignature { step, error })?;
+                        .check_coverage(&operation.request)
+                        .map_err(refuse)?;
+                    signature.check_time(operation.time).map_err(refuse)?;
+                    checks.push(Check {
+                        key: signature.key(),
+                        signature: *signature.signature(),
+                        message: signature.base(&operation.request).into(),
+                        error: refuse(SignatureError::Invalid(signature.key())),
+                    });
                 }
                 Author::Anonymous { .. } if genesis.clients == ClientSignatures::Required => {
                     return Err(TransactionError::Unsigned { step });
@@ -285,29 +410,71 @@ impl Transaction {
             if operation.client() != author {
                 return Err(TransactionError::Authors { step });
             }
-            let id = operation.id();
-            if ids.contains(&id) {
+            if !ids.insert(operation.id()) {
                 return Err(TransactionError::Repeated { step });
             }
-            ids.push(id);
         }
         Ok(())
     }
 
-    fn validate_commitment(&self, genesis: &Genesis) -> Result<(), TransactionError> {
+    fn check_commitment(
+        &self,
+        genesis: &Genesis,
+        checks: &mut Vec<Check>,
+    ) -> Result<(), TransactionError> {
         let author = self.operations.first().and_then(Operation::client);
-        let holds = match (&self.commitment, author) {
-            (Some(commitment), Some(author)) => {
-                let message = Commitment::message(&genesis.hash(), &self.operations);
-                commitment.key == author && author.verify(&message, &commitment.signature)
+        match (&self.commitment, author) {
+            (Some(commitment), Some(author)) if commitment.key == author => {
+                checks.push(Check {
+                    key: author,
+                    signature: commitment.signature,
+                    message: Commitment::message(&genesis.hash(), &self.operations),
+                    error: TransactionError::Commitment,
+                });
+                Ok(())
             }
-            (None, Some(_)) => self.operations.len() == 1,
-            (commitment, None) => commitment.is_none(),
-        };
-        if holds {
-            Ok(())
-        } else {
-            Err(TransactionError::Commitment)
+            (None, None) => Ok(()),
+            (None, Some(_)) if self.operations.len() == 1 => Ok(()),
+            _ => Err(TransactionError::Commitment),
         }
+    }
+}
+
+fn verify_each(checks: Vec<Check>) -> Result<(), TransactionError> {
+    let failed = |check: &Check| !check.key.verify(&check.message, &check.signature);
+    match checks.into_iter().find(failed) {
+        Some(check) => Err(check.error),
+        None => Ok(()),
+    }
+}
+
+fn encode_bounded(content: &Content) -> Result<BytesMut, TransactionError> {
+    let length = content.encode_size();
+    let size = length.encode_size() + length;
+    if size > MAX_TRANSACTION_BYTES {
+        return Err(TransactionError::TooLarge { size });
+    }
+    let mut encoded = BytesMut::with_capacity(length);
+    content.write(&mut encoded);
+    Ok(encoded)
+}
+
+/// Splits encoded content into what the originator signs and its signature.
+fn split_signature(encoded: &[u8]) -> (&[u8], &[u8]) {
+    encoded.split_at(encoded.len().saturating_sub(Signature::SIZE))
+}
+
+/// What the originator signs.
+fn message(genesis: &GenesisHash, unsigned: &[u8]) -> Vec<u8> {
+    [b"plenary transaction 1\n", &genesis.0[..], unsigned].concat()
+}
+
+impl From<Error> for TransactionError {
+    fn from(error: Error) -> Self {
+        Self::Malformed(match error {
+            Error::Invalid(what, rule) => format!("{what} {rule}"),
+            Error::Wrapped(_, source) => source.to_string(),
+            other => other.to_string(),
+        })
     }
 }

@@ -1,10 +1,23 @@
 //! A whole network of engines in one deterministic run: virtual time, a seeded network, crashes
-//! and Byzantine validators. The same seed and script give the same run.
+//! and Byzantine validators. The same seed and the same script give the same run.
+//!
+//! The engines are the real ones, files and all; only the runtime and the network below them are
+//! simulated. A script starts validators, does things to them, and lets time pass. See
+//! [`Simulation`] for what survives what.
 
-use crate::{Application, Demand, Status};
-use bytes::Bytes;
-use plenary_types::{Block, Genesis, PrivateKey, Timestamp};
-use std::{sync::Arc, time::Duration};
+mod byzantine;
+mod network;
+
+use crate::{Application, Demand};
+pub use byzantine::Misbehaviour;
+use commonware_runtime::deterministic;
+pub use network::Network;
+use plenary_types::{Block, Genesis, PrivateKey};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 /// How the network between two validators is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,91 +30,112 @@ pub struct Link {
     pub loss: f64,
 }
 
+impl Link {
+    /// A link that loses nothing.
+    pub const fn reliable(latency: Duration, jitter: Duration) -> Self {
+        Self {
+            latency,
+            jitter,
+            loss: 0.0,
+        }
+    }
+}
+
 /// The network that is simulated. Validators are named by their index in the genesis.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Decides every choice of the run.
     pub seed: u64,
-    /// The network.
+    /// The network. Virtual time starts at its time.
     pub genesis: Arc<Genesis>,
     /// The keys of the genesis' validators, in any order.
     pub keys: Vec<PrivateKey>,
     /// The block at height 0.
     pub genesis_block: Block,
-    /// The links at the start, each between two validators.
+    /// The links at the start, between any two validators.
     pub link: Link,
 }
 
-/// What a Byzantine validator does at the level of the engine. It says nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misbehaviour {
-    /// Votes for every proposal it sees and for one that nobody made.
-    ConflictingVotes,
-    /// Leads its views with two different blocks, shown to two halves of the others.
-    EquivocatingLeader,
-    /// Votes to give up and to finalize the same view.
-    NullifyAndFinalize,
-    /// Votes to give up every view, and nothing else.
-    NullifyOnly,
+/// An application and its demand, to be started as a validator.
+#[derive(Clone)]
+pub struct Node {
+    /// The application.
+    pub application: Arc<dyn Application>,
+    /// Its demand.
+    pub demand: Demand,
 }
 
-/// The network of a run, as the script sees it.
-#[derive(Debug)]
-pub struct Network {}
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("demand", &self.demand)
+            .finish_non_exhaustive()
+    }
+}
 
-/// Runs `script` on a network in which no validator runs yet.
-pub fn run<F, Fut>(_settings: Settings, _script: F) -> Fut::Output
+/// Runs scripts one after the other, on the same disks. Between two scripts the power fails
+/// everywhere: of what the engines wrote, only what they had synced is there for the next.
+/// [`Network::crash`] kills a process, and everything it wrote stays.
+pub struct Simulation {
+    settings: Settings,
+    checkpoint: Option<deterministic::Checkpoint>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// A simulation with empty disks.
+    pub const fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            checkpoint: None,
+        }
+    }
+
+    /// Runs a script on a network in which no validator runs yet.
+    ///
+    /// # Panics
+    ///
+    /// Where the script, an application or an engine does, and where nothing can happen any more
+    /// while the script waits.
+    pub fn run<F, Fut>(&mut self, script: F) -> Fut::Output
+    where
+        F: FnOnce(Network) -> Fut,
+        Fut: Future,
+    {
+        let runner = match self.checkpoint.take() {
+            Some(checkpoint) => deterministic::Runner::from(checkpoint),
+            None => {
+                let start = Duration::from_millis(self.settings.genesis.time.0);
+                deterministic::Runner::new(
+                    deterministic::Config::new()
+                        .with_seed(self.settings.seed)
+                        .with_start_time(UNIX_EPOCH + start)
+                        .with_timeout(None),
+                )
+            }
+        };
+        let settings = self.settings.clone();
+        let (output, checkpoint) = runner.start_and_recover(|context| async move {
+            let network = Network::new(context, settings).await;
+            script(network).await
+        });
+        self.checkpoint = Some(checkpoint);
+        output
+    }
+}
+
+/// Runs one script; see [`Simulation::run`].
+pub fn run<F, Fut>(settings: Settings, script: F) -> Fut::Output
 where
     F: FnOnce(Network) -> Fut,
     Fut: Future,
 {
-    unimplemented!()
-}
-
-impl Network {
-    /// Starts, or after a crash restarts, a correct validator; its engine's files are those it
-    /// had before.
-    pub async fn start(
-        &mut self,
-        _validator: usize,
-        _application: Arc<dyn Application>,
-        _demand: Demand,
-    ) {
-    }
-
-    /// Starts a Byzantine validator.
-    pub async fn start_byzantine(&mut self, _validator: usize, _misbehaviour: Misbehaviour) {}
-
-    /// Kills a validator's process, at whatever it is doing. What it wrote stays.
-    pub async fn crash(&mut self, _validator: usize) {}
-
-    /// Sets the links of all pairs of validators.
-    pub async fn set_links(&mut self, _link: Link) {}
-
-    /// Cuts every link between validators of different groups. A validator in no group is alone.
-    pub async fn partition(&mut self, _groups: &[&[usize]]) {}
-
-    /// Restores every link, and reconnects those that were cut.
-    pub async fn heal(&mut self) {}
-
-    /// Broadcasts a message of a validator's application.
-    pub fn broadcast(&mut self, _validator: usize, _message: Bytes) {}
-
-    /// A validator's engine now.
-    pub fn status(&self, _validator: usize) -> Status {
-        Status::default()
-    }
-
-    /// How many messages validators have sent to each other so far.
-    pub fn messages(&self) -> u64 {
-        0
-    }
-
-    /// Lets virtual time pass.
-    pub async fn sleep(&self, _duration: Duration) {}
-
-    /// The virtual clock.
-    pub fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
+    Simulation::new(settings).run(script)
 }

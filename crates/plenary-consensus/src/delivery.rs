@@ -1,0 +1,131 @@
+//! Final blocks, from the engine's store to the application, one after the other.
+//!
+//! The engine has a block on disk before it hands it over, and notes that it is delivered once
+//! the application has acknowledged it. What is not noted is delivered again after a restart.
+
+use crate::{
+    Acknowledgement, Application, MAX_UNACKNOWLEDGED,
+    block::{EngineBlock, hash},
+    convert::{self, EngineScheme},
+    failure::Failure,
+    observer::Observations,
+};
+use commonware_actor::Feedback;
+use commonware_consensus::{
+    Heightable as _, Reporter,
+    marshal::{Update, core::Mailbox, standard::Standard},
+    types::Height,
+};
+use commonware_cryptography::Digested;
+use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
+use plenary_types::Certificate;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// The engine's store of final blocks.
+pub(crate) type Marshal = Mailbox<EngineScheme, Standard<EngineBlock>>;
+
+type Delivered = (Digested<EngineBlock>, Exact);
+
+/// Where the engine puts final blocks.
+#[derive(Clone)]
+pub(crate) struct Sink(mpsc::Sender<Delivered>);
+
+/// Takes them out again.
+pub(crate) struct Delivery {
+    pub(crate) application: Arc<dyn Application>,
+    pub(crate) observations: Arc<Observations>,
+    pub(crate) failure: Failure,
+}
+
+/// A queue as long as what the engine delivers unacknowledged.
+pub(crate) fn queue() -> (Sink, mpsc::Receiver<Delivered>) {
+    let (sender, receiver) = mpsc::channel(MAX_UNACKNOWLEDGED + 1);
+    (Sink(sender), receiver)
+}
+
+impl Reporter for Sink {
+    type Activity = Update<EngineBlock>;
+
+    fn report(&mut self, update: Self::Activity) -> Feedback {
+        let Update::Block(block, acknowledgement) = update else {
+            return Feedback::Ok;
+        };
+        // It is never full: the engine waits for acknowledgements. A block that finds it closed
+        // is dropped with its acknowledgement, which stops the engine.
+        match self.0.try_send((block, acknowledgement)) {
+            Ok(()) => Feedback::Ok,
+            Err(_) => Feedback::Closed,
+        }
+    }
+}
+
+/// Completes the engine's acknowledgement, or says why the engine stops.
+struct Pending {
+    height: u64,
+    engine: Option<Exact>,
+    failure: Failure,
+}
+
+impl Pending {
+    fn complete(mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.acknowledge();
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.engine.is_some() {
+            let height = self.height;
+            self.failure.set(format!(
+                "the application did not acknowledge block {height}"
+            ));
+        }
+    }
+}
+
+impl Delivery {
+    /// Delivers until the engine ends. Blocks its thread while the application applies.
+    pub(crate) async fn run(self, marshal: Marshal, mut queue: mpsc::Receiver<Delivered>) {
+        while let Some((block, acknowledgement)) = queue.recv().await {
+            let height = block.height().get();
+            if height == 0 {
+                acknowledgement.acknowledge();
+                continue;
+            }
+            let certificate = self.certificate(&marshal, &block).await;
+            let pending = Pending {
+                height,
+                engine: Some(acknowledgement),
+                failure: self.failure.clone(),
+            };
+            self.application.finalize(
+                block.inner().block().clone(),
+                certificate,
+                Acknowledgement::new(move || pending.complete()),
+            );
+        }
+    }
+
+    /// The block's own certificate, where it has one.
+    async fn certificate(
+        &self,
+        marshal: &Marshal,
+        block: &Digested<EngineBlock>,
+    ) -> Option<Certificate> {
+        let hash = hash(block);
+        let header = &block.inner().block().header;
+        let recent = self.observations.finalization(header.round.view, &hash);
+        let finalization = match recent {
+            Some(finalization) => finalization,
+            None => {
+                let height = Height::new(header.height);
+                let stored = marshal.get_finalization(height).await;
+                stored.filter(|stored| convert::block_hash(&stored.proposal.payload) == hash)?
+            }
+        };
+        convert::certificate(&finalization)
+    }
+}

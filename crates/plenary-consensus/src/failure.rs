@@ -1,0 +1,59 @@
+//! Why an engine ended, for its owner.
+
+use crate::signal::Signal;
+
+#[derive(Debug, Clone)]
+enum State {
+    Running,
+    Failed(String),
+    /// Its owner stopped it.
+    Stopped,
+}
+
+/// A cell for the first reason; copies are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure(Signal<State>);
+
+impl Failure {
+    pub(crate) fn none() -> Self {
+        Self(Signal::new(State::Running))
+    }
+
+    /// The engine failed; only the first reason, while it runs, is kept.
+    pub(crate) fn set(&self, reason: String) {
+        self.end(State::Failed(reason));
+    }
+
+    /// Its owner stops it: what ends from now on is no failure.
+    pub(crate) fn stop(&self) {
+        self.end(State::Stopped);
+    }
+
+    fn end(&self, end: State) {
+        self.0.update(|state| {
+            let running = matches!(state, State::Running);
+            if running {
+                *state = end;
+            }
+            running
+        });
+    }
+
+    /// The reason, where there is one.
+    pub(crate) fn get(&self) -> Option<String> {
+        match self.0.get() {
+            State::Failed(reason) => Some(reason),
+            State::Running | State::Stopped => None,
+        }
+    }
+
+    /// Waits for a reason; nothing where the owner stopped the engine first.
+    pub(crate) async fn wait(self) -> Option<String> {
+        let mut state = self.0.follow();
+        if matches!(state.get(), State::Running) {
+            // It changes once.
+            state.changed().await;
+        }
+        self.get()
+    }
+}

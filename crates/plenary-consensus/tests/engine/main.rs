@@ -1,0 +1,11 @@
+//! The engine against a small application: an ordered log of texts.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod byzantine;
+mod crash;
+mod log;
+mod partition;
+mod rest;
+mod tcp;
+mod world;

@@ -1,0 +1,16 @@
+//! Tests of the shared values, as one program.
+
+#![allow(clippy::unwrap_used)]
+
+mod block;
+mod decoding;
+mod evidence;
+mod genesis;
+mod golden;
+mod merkle;
+mod problem;
+mod receipt;
+mod samples;
+mod signature;
+mod state;
+mod transaction;

@@ -1,0 +1,93 @@
+//! The validator's HTTP API: the framework's own under `/plenary/v1/`, one module a resource, and
+//! the service's routes at the root.
+
+mod blocks;
+mod events;
+mod evidence;
+mod health;
+mod openapi;
+mod receipts;
+mod service;
+mod state;
+mod status;
+mod transactions;
+
+use crate::{http::Failure, node::Node};
+use axum::{
+    Router,
+    extract::rejection::PathRejection,
+    routing::{any, get, post},
+};
+use plenary_consensus::Status;
+use plenary_types::{Problem, Stage};
+use std::sync::Arc;
+
+/// What the API asks of the engine.
+pub trait EngineView: Send + Sync + 'static {
+    /// The engine now.
+    fn status(&self) -> Status;
+    /// The engine's metrics in the text format of Prometheus.
+    fn metrics(&self) -> String;
+}
+
+/// What every handler of the API has.
+#[derive(Clone)]
+pub struct Api {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its engine.
+    pub engine: Arc<dyn EngineView>,
+    /// The `paths` of the service's own routes, as OpenAPI describes them.
+    pub paths: Arc<serde_json::Value>,
+}
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let framework = Router::new()
+        .route("/status", get(status::status))
+        .route("/genesis", get(status::genesis))
+        .route("/validators", get(status::validators))
+        .route("/blocks/{height}", get(blocks::block))
+        .route("/transactions", post(transactions::submit))
+        .route("/transactions/{hash}", get(transactions::transaction))
+        .route("/receipts/{hash}", get(receipts::receipt))
+        .route("/state/{table}/{key}", get(state::entry))
+        .route("/evidence", get(evidence::evidence))
+        .route("/events", get(events::events))
+        .route("/openapi.json", get(openapi::openapi))
+        .fallback(any(unknown))
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
+        .nest("/plenary/v1", framework)
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .fallback(any(service::serve))
+        .with_state(api)
+}
+
+async fn unknown() -> Failure {
+    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
+    Problem::new(404, "unknown-resource", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+async fn wrong_method() -> Failure {
+    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
+    Problem::new(405, "method-not-allowed", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+/// A part of the path that does not parse.
+fn bad_path(rejection: PathRejection) -> Failure {
+    Problem::bad_request("malformed-path", rejection.body_text())
+        .at(Stage::Request)
+        .into()
+}
+
+/// A finalized thing that is not there.
+fn not_found(what: &str, id: impl std::fmt::Display) -> Failure {
+    Problem::not_found(what, id).at(Stage::Layer1).into()
+}

@@ -1,0 +1,148 @@
+//! `GET openapi.json`: the framework's resources and the service's routes, OpenAPI 3.1.
+
+use super::Api;
+use axum::{Json, extract::State};
+use serde_json::{Map, Value, json};
+
+/// One resource of the framework: method, path, summary, path parameters, success status.
+type Resource = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+);
+
+const RESOURCES: &[Resource] = &[
+    (
+        "get",
+        "/plenary/v1/status",
+        "The network, and this node's place in it",
+        &[],
+        "200",
+    ),
+    ("get", "/plenary/v1/genesis", "The genesis file", &[], "200"),
+    (
+        "get",
+        "/plenary/v1/validators",
+        "The validators",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/blocks/{height}",
+        "A final block",
+        &["height"],
+        "200",
+    ),
+    (
+        "post",
+        "/plenary/v1/transactions",
+        "Submit a transaction and wait for its outcome (Prefer: respond-async, wait=N)",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/transactions/{hash}",
+        "A transaction that is final or waiting",
+        &["hash"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/receipts/{hash}",
+        "The receipt of a final transaction",
+        &["hash"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/state/{table}/{key}",
+        "An entry of the state, with proof",
+        &["table", "key"],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/evidence",
+        "Proof of validators' misbehaviour",
+        &[],
+        "200",
+    ),
+    (
+        "get",
+        "/plenary/v1/events",
+        "Final blocks as server-sent events (Last-Event-ID, from)",
+        &[],
+        "200",
+    ),
+    ("get", "/metrics", "Metrics for Prometheus", &[], "200"),
+    ("get", "/livez", "Whether the process lives", &[], "200"),
+    (
+        "get",
+        "/readyz",
+        "Whether the height advances when there is work",
+        &[],
+        "200",
+    ),
+];
+
+pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
+    let mut paths = match api.paths.as_ref() {
+        Value::Object(paths) => paths.clone(),
+        _ => Map::new(),
+    };
+    for (method, path, summary, parameters, success) in RESOURCES {
+        let parameters = parameters.iter().map(|name| {
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        });
+        let operation = json!({
+            "summary": summary,
+            "tags": ["plenary"],
+            "parameters": parameters.collect::<Vec<_>>(),
+            "responses": {
+                *success: { "description": "success" },
+                "default": { "$ref": "#/components/responses/Problem" },
+            },
+        });
+        paths.insert((*path).to_owned(), json!({ *method: operation }));
+    }
+    let service = &api.node.genesis.service;
+    Json(json!({
+        "openapi": "3.1.0",
+        "info": { "title": service.name, "version": service.version },
+        "paths": paths,
+        "components": {
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong (RFC 9457)",
+                    "content": {
+                        "application/problem+json": {
+                            "schema": { "$ref": "#/components/schemas/Problem" },
+                        },
+                    },
+                },
+            },
+            "schemas": { "Problem": problem_schema() },
+        },
+    }))
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "stage", "retryable"],
+        "properties": {
+            "type": { "type": "string" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string", "description": "What happened, and what to do" },
+            "code": { "type": "string", "description": "Stable, for programs" },
+            "stage": { "enum": ["request", "service", "layer2", "layer1", "consensus"] },
+            "retryable": { "type": "boolean" },
+            "tx_hash": { "type": "string" },
+        },
+    })
+}

@@ -1,0 +1,522 @@
+//! The chain: building blocks, checking those of others, and making them final.
+//!
+//! The core of a validator, without network, clock or task of its own. It keeps what each block
+//! that is not yet final would change (an [`Executed`]), so that a child can be built and checked
+//! on a parent that may still lose; a block that loses its round leaves nothing behind but an
+//! entry here, dropped when its height is final.
+//!
+//! ProcessProposal (Algorithm 1 of the paper) is [`Chain::check`]: re-execute every operation on
+//! the parent's state, and compare every outcome and the state root before the vote.
+
+use crate::mempool::Candidate;
+use plenary_consensus::Proposal;
+use plenary_service::{ExecuteError, Executor, Layered, StateView};
+use plenary_store::{Prepared, Store, StoreError};
+use plenary_types::{
+    Block, BlockHash, Certificate, Changes, Digest, Genesis, Header, OperationId, Outcome,
+    Timestamp, Transaction, TransactionHash, Version,
+    block::{outcomes_root, transactions_root},
+    limits::{MAX_BLOCK_BYTES, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// A block that was executed on its parents, and what it would change.
+pub struct Executed {
+    /// The block.
+    pub block: Arc<Block>,
+    prepared: Arc<Prepared>,
+    transactions: HashSet<TransactionHash>,
+    committed: HashSet<OperationId>,
+}
+
+/// Why a block gets no vote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBlock {
+    /// Its transactions are over the bound.
+    #[error("its transactions have {0} bytes, more than the {MAX_BLOCK_BYTES} allowed")]
+    TooLarge(usize),
+    /// Its height is not its parent's plus one.
+    #[error("its height {found} does not follow its parent's {parent}")]
+    Height {
+        /// The parent's height.
+        parent: u64,
+        /// The block's.
+        found: u64,
+    },
+    /// Its time is before its parent's, or too far ahead.
+    #[error(
+        "its time {found} is not between its parent's {parent} and this node's {now} plus {MAX_CLOCK_DRIFT_MS} ms"
+    )]
+    Time {
+        /// The parent's time.
+        parent: Timestamp,
+        /// The block's time.
+        found: Timestamp,
+        /// This node's clock.
+        now: Timestamp,
+    },
+    /// A transaction in it is not valid, whatever the state.
+    #[error("transaction {index} is not valid: {error}")]
+    Invalid {
+        /// Its index.
+        index: usize,
+        /// Why.
+        error: String,
+    },
+    /// A transaction, or a committed operation, is on the chain already.
+    #[error("transaction {index} repeats what is on the chain already")]
+    Replayed {
+        /// Its index.
+        index: usize,
+    },
+    /// An operation's time is too far from the block's.
+    #[error("transaction {index} has an operation too far from the block's time")]
+    OperationTime {
+        /// Its index.
+        index: usize,
+    },
+    /// An outcome is not what re-execution gives.
+    #[error(
+        "transaction {index} ({route}) is claimed as: {claimed}; re-execution gives: {computed}"
+    )]
+    Outcome {
+        /// Its index.
+        index: usize,
+        /// The request of its first operation.
+        route: String,
+        /// What the proposer claims.
+        claimed: Outcome,
+        /// What this validator computed.
+        computed: Outcome,
+    },
+    /// The state root is not what re-execution gives.
+    #[error("its state root is {claimed}; re-execution gives {computed}")]
+    StateRoot {
+        /// What the proposer claims.
+        claimed: Digest,
+        /// What this validator computed.
+        computed: Digest,
+    },
+    /// A block before it is bad, or unknown.
+    #[error("its ancestor at height {0} is missing")]
+    Ancestor(u64),
+}
+
+/// Why a block could not be checked or made final.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The block is bad, for every honest validator.
+    #[error("block {height} ({hash}) is bad: {reason}")]
+    Bad {
+        /// Its height.
+        height: u64,
+        /// Its hash.
+        hash: BlockHash,
+        /// Why.
+        reason: Box<BadBlock>,
+    },
+    /// A handler could not be run to its end: state could not be read, or two runs differ.
+    #[error(transparent)]
+    Execution(#[from] ExecuteError),
+    /// This node's files could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What comes of executing transactions in order.
+struct Execution {
+    outcomes: Vec<Outcome>,
+    prepared: Arc<Prepared>,
+    committed: HashSet<OperationId>,
+}
+
+/// The finalized chain, in the store, and what is executed above it.
+pub struct Chain {
+    genesis: Arc<Genesis>,
+    executor: Arc<Executor>,
+    store: Arc<Store>,
+    /// The last final block's height and time.
+    tip: Tip,
+    unfinalized: HashMap<BlockHash, Arc<Executed>>,
+}
+
+#[derive(Clone, Copy)]
+struct Tip {
+    height: u64,
+    time: Timestamp,
+}
+
+impl From<&Header> for Tip {
+    fn from(header: &Header) -> Self {
+        Self {
+            height: header.height,
+            time: header.time,
+        }
+    }
+}
+
+impl Chain {
+    /// The chain that `store` holds, with what its ledger has beyond its state executed again:
+    /// what a crash between the two leaves.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger does not re-execute, or the files cannot be read.
+    pub fn open(
+        genesis: Arc<Genesis>,
+        executor: Arc<Executor>,
+        store: Arc<Store>,
+    ) -> Result<Self, ChainError> {
+        let tip = store.block(store.tip().height)?;
+        let tip = tip.unwrap_or_else(|| store.genesis_block().clone());
+        let mut chain = Self {
+            genesis,
+            executor,
+            tip: Tip::from(&tip.header),
+            store: store.clone(),
+            unfinalized: HashMap::new(),
+        };
+        for entry in store.replay() {
+            let entry = entry?;
+            chain.finalize(&entry.block, entry.certificate)?;
+        }
+        Ok(chain)
+    }
+
+    /// Builds a block of `candidates` on the last of `ancestors`, or on the finalized tip where
+    /// there are none, leaving out those that are on that chain already or too old. `None` where
+    /// nothing is left, unless the engine requires a block, which is empty then.
+    ///
+    /// # Errors
+    ///
+    /// Where an ancestor is bad or the state cannot be read.
+    pub fn build(
+        &mut self,
+        proposal: &Proposal,
+        ancestors: &[Arc<Block>],
+        candidates: &[Arc<Candidate>],
+    ) -> Result<Option<Block>, ChainError> {
+        let parents = self.extend(ancestors)?;
+        let parent = self.tip_of(&parents);
+        let time = Timestamp(proposal.now.0.max(parent.time.0));
+        let mut repeats = Repeats::new(&self.store, &parents);
+        let mut transactions = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let transaction = &candidate.transaction;
+            if in_time(transaction, time) && repeats.admit(transaction)? {
+                transactions.push(transaction.clone());
+            }
+        }
+        if transactions.is_empty() && !proposal.required {
+            return Ok(None);
+        }
+        let execution = self.execute(&parents, proposal.height, &transactions)?;
+        let header = Header {
+            genesis: self.genesis.hash(),
+            height: proposal.height,
+            round: proposal.round,
+            parent: proposal.parent,
+            proposer: proposal.proposer,
+            time,
+            count: transactions.len() as u32,
+            transactions: transactions_root(&transactions),
+            outcomes: outcomes_root(&transactions, &execution.outcomes),
+            state: execution.prepared.root,
+        };
+        let block = Block {
+            header,
+            transactions,
+            outcomes: execution.outcomes,
+        };
+        self.remember(
+            Arc::new(block.clone()),
+            execution.prepared,
+            execution.committed,
+        );
+        Ok(Some(block))
+    }
+
+    /// Checks a block on its ancestors, all above the finalized tip, oldest first. The caller has
+    /// validated those of its transactions that `validated` does not name; the rest is checked
+    /// here. What was executed is kept for children and for [`finalize`](Self::finalize).
+    ///
+    /// # Errors
+    ///
+    /// Why the block gets no vote.
+    pub fn check(
+        &mut self,
+        block: &Arc<Block>,
+        ancestors: &[Arc<Block>],
+        now: Timestamp,
+    ) -> Result<(), ChainError> {
+        let parents = self.extend(ancestors)?;
+        if self.unfinalized.contains_key(&block.hash()) {
+            return Ok(());
+        }
+        let parent = self.tip_of(&parents).time;
+        if block.header.time < parent || block.header.time > now.plus_ms(MAX_CLOCK_DRIFT_MS) {
+            let found = block.header.time;
+            return Err(bad(block, BadBlock::Time { parent, found, now }));
+        }
+        self.replay(block, &parents).map(drop)
+    }
+
+    /// Makes a block final: applies it to the store. Blocks come in height order; one that is
+    /// final already changes nothing. Says whether it was new.
+    ///
+    /// # Errors
+    ///
+    /// Where re-execution does not give what a quorum signed, or the state cannot be written:
+    /// either way this node must stop, for it can no longer follow.
+    pub fn finalize(
+        &mut self,
+        block: &Arc<Block>,
+        certificate: Option<Certificate>,
+    ) -> Result<bool, ChainError> {
+        let tip = self.tip.height;
+        if block.header.height <= tip {
+            return Ok(false);
+        }
+        if block.header.height != tip + 1 {
+            return Err(bad(block, BadBlock::Ancestor(tip + 1)));
+        }
+        let executed = match self.unfinalized.get(&block.hash()) {
+            Some(executed) => executed.clone(),
+            None => self.replay(block, &[])?,
+        };
+        self.store.apply(
+            executed.block.clone(),
+            certificate,
+            executed.prepared.clone(),
+        )?;
+        self.tip = Tip::from(&block.header);
+        self.unfinalized
+            .retain(|_, other| other.block.header.height > block.header.height);
+        Ok(true)
+    }
+
+    /// The transactions of blocks that are executed but not final, from the given one down.
+    pub fn included(&self, ancestors: &[Arc<Block>]) -> HashSet<TransactionHash> {
+        let executed = ancestors
+            .iter()
+            .filter_map(|block| self.unfinalized.get(&block.hash()));
+        executed
+            .flat_map(|executed| executed.transactions.iter().copied())
+            .collect()
+    }
+
+    /// Executes those ancestors above the finalized tip that are not yet, and returns all of them.
+    fn extend(&mut self, ancestors: &[Arc<Block>]) -> Result<Vec<Arc<Executed>>, ChainError> {
+        let tip = self.tip.height;
+        let mut parents: Vec<Arc<Executed>> = Vec::with_capacity(ancestors.len());
+        for block in ancestors.iter().filter(|block| block.header.height > tip) {
+            if block.header.height != tip + 1 + parents.len() as u64 {
+                return Err(bad(
+                    block,
+                    BadBlock::Ancestor(tip + 1 + parents.len() as u64),
+                ));
+            }
+            let executed = match self.unfinalized.get(&block.hash()) {
+                Some(executed) => executed.clone(),
+                None => self.replay(block, &parents)?,
+            };
+            parents.push(executed);
+        }
+        Ok(parents)
+    }
+
+    fn tip_of(&self, parents: &[Arc<Executed>]) -> Tip {
+        parents
+            .last()
+            .map_or(self.tip, |parent| Tip::from(&parent.block.header))
+    }
+
+    /// Everything about a block that does not depend on a clock: the same for a vote, for
+    /// catching up and for the audit.
+    fn replay(
+        &mut self,
+        block: &Arc<Block>,
+        parents: &[Arc<Executed>],
+    ) -> Result<Arc<Executed>, ChainError> {
+        let header = &block.header;
+        let parent = self.tip_of(parents);
+        if header.height != parent.height + 1 {
+            let found = header.height;
+            return Err(bad(
+                block,
+                BadBlock::Height {
+                    parent: parent.height,
+                    found,
+                },
+            ));
+        }
+        let size = block.transactions.iter().map(Transaction::size).sum();
+        if size > MAX_BLOCK_BYTES {
+            return Err(bad(block, BadBlock::TooLarge(size)));
+        }
+        let mut repeats = Repeats::new(&self.store, parents);
+        for (index, transaction) in block.transactions.iter().enumerate() {
+            if !in_time(transaction, header.time) {
+                return Err(bad(block, BadBlock::OperationTime { index }));
+            }
+            if !repeats.admit(transaction)? {
+                return Err(bad(block, BadBlock::Replayed { index }));
+            }
+        }
+        let execution = self.execute(parents, header.height, &block.transactions)?;
+        if let Some(reason) = disagreement(block, &execution) {
+            return Err(bad(block, reason));
+        }
+        Ok(self.remember(block.clone(), execution.prepared, execution.committed))
+    }
+
+    fn execute(
+        &self,
+        parents: &[Arc<Executed>],
+        height: u64,
+        transactions: &[Transaction],
+    ) -> Result<Execution, ChainError> {
+        let base = self.store.state().view(self.tip.height)?;
+        let below: Vec<Arc<Changes>> = parents
+            .iter()
+            .rev()
+            .map(|parent| parent.prepared.changes.clone())
+            .collect();
+        let mut merged: Arc<Changes> = Arc::default();
+        let mut outcomes = Vec::with_capacity(transactions.len());
+        let mut committed = HashSet::new();
+        for (index, transaction) in transactions.iter().enumerate() {
+            let mut layers = Vec::with_capacity(below.len() + 1);
+            layers.push(merged.clone());
+            layers.extend(below.iter().cloned());
+            let view: Arc<dyn StateView> = Arc::new(Layered::new(layers, base.clone()));
+            let version = Version {
+                height,
+                index: index as u32,
+            };
+            let ratified = self.executor.ratify(view, transaction, version)?;
+            if ratified.outcome == Outcome::Committed {
+                Arc::make_mut(&mut merged).extend(ratified.changes);
+                committed.extend(transaction.operation_ids());
+            }
+            outcomes.push(ratified.outcome);
+        }
+        let prepared: Vec<Arc<Prepared>> = parents
+            .iter()
+            .map(|parent| parent.prepared.clone())
+            .collect();
+        let merged = Arc::unwrap_or_clone(merged);
+        let prepared = Arc::new(self.store.state().prepare(&prepared, height, merged)?);
+        Ok(Execution {
+            outcomes,
+            prepared,
+            committed,
+        })
+    }
+
+    fn remember(
+        &mut self,
+        block: Arc<Block>,
+        prepared: Arc<Prepared>,
+        committed: HashSet<OperationId>,
+    ) -> Arc<Executed> {
+        let executed = Arc::new(Executed {
+            transactions: block.transactions.iter().map(Transaction::hash).collect(),
+            prepared,
+            committed,
+            block: block.clone(),
+        });
+        self.unfinalized.insert(block.hash(), executed.clone());
+        executed
+    }
+}
+
+fn bad(block: &Block, reason: BadBlock) -> ChainError {
+    ChainError::Bad {
+        height: block.header.height,
+        hash: block.hash(),
+        reason: Box::new(reason),
+    }
+}
+
+fn disagreement(block: &Block, execution: &Execution) -> Option<BadBlock> {
+    let pairs = block.outcomes.iter().zip(&execution.outcomes);
+    for (index, (claimed, computed)) in pairs.enumerate() {
+        if claimed != computed {
+            let request = block.transactions[index]
+                .operations
+                .first()
+                .map(|first| &first.request);
+            return Some(BadBlock::Outcome {
+                index,
+                route: request.map_or_else(String::new, |r| format!("{} {}", r.method, r.target)),
+                claimed: claimed.clone(),
+                computed: computed.clone(),
+            });
+        }
+    }
+    let computed = execution.prepared.root;
+    let claimed = block.header.state;
+    (claimed != computed).then_some(BadBlock::StateRoot { claimed, computed })
+}
+
+/// Whether every operation's time fits a block of that time.
+fn in_time(transaction: &Transaction, block: Timestamp) -> bool {
+    transaction.operations.iter().all(|operation| {
+        operation.time <= block.plus_ms(MAX_CLOCK_DRIFT_MS)
+            && operation.time.plus_ms(MAX_OPERATION_AGE_MS) >= block
+    })
+}
+
+/// What must not come again on a chain: transactions, and the operations of committed ones. An
+/// operation whose transaction ended in conflict or was rejected may come again in another.
+struct Repeats<'a> {
+    store: &'a Store,
+    parents: &'a [Arc<Executed>],
+    transactions: HashSet<TransactionHash>,
+    operations: HashSet<OperationId>,
+}
+
+impl<'a> Repeats<'a> {
+    fn new(store: &'a Store, parents: &'a [Arc<Executed>]) -> Self {
+        Self {
+            store,
+            parents,
+            transactions: HashSet::new(),
+            operations: HashSet::new(),
+        }
+    }
+
+    /// Whether the transaction repeats nothing so far; from then on, it counts itself. Within a
+    /// block an operation comes at most once, whatever the outcome, so that this needs no
+    /// execution.
+    fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
+        let hash = transaction.hash();
+        let known = self
+            .parents
+            .iter()
+            .any(|parent| parent.transactions.contains(&hash))
+            || !self.transactions.insert(hash)
+            || self.store.transaction(&hash)?.is_some();
+        if known {
+            return Ok(false);
+        }
+        let ids: Vec<OperationId> = transaction.operation_ids().collect();
+        for id in &ids {
+            let repeated = self.operations.contains(id)
+                || self
+                    .parents
+                    .iter()
+                    .any(|parent| parent.committed.contains(id))
+                || self.store.operation(id)?.is_some();
+            if repeated {
+                return Ok(false);
+            }
+        }
+        self.operations.extend(ids);
+        Ok(true)
+    }
+}

@@ -1,0 +1,232 @@
+//! Between HTTP as axum has it and requests, responses and problems as the protocol has them.
+
+use crate::error::Refusal;
+use axum::{
+    body::Body,
+    extract::Request as HttpRequest,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response as HttpResponse},
+};
+use bytes::Bytes;
+use plenary_types::{
+    Author, ClientSignature, Problem, Request, Response, SignatureError, Stage, Timestamp,
+    genesis::ClientSignatures,
+    limits::{MAX_BODY_BYTES, MAX_CONTENT_TYPE_BYTES, MAX_NONCE_BYTES, MAX_TARGET_BYTES},
+    signature::verify_content_digest,
+};
+use std::time::Duration;
+
+/// How long a reply waits for finality unless `Prefer: wait=` says otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait a client can ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// A problem on its way to a client.
+#[derive(Debug)]
+pub struct Failure(pub Problem);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.problem())
+    }
+}
+
+impl From<plenary_store::StoreError> for Failure {
+    fn from(error: plenary_store::StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> HttpResponse {
+        let mut response = to_http(self.0.to_response());
+        let headers = response.headers_mut();
+        if let Some(hash) = self.0.tx_hash {
+            set(headers, "plenary-tx", hash);
+        }
+        if self.0.retryable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Sets a header whose value is plain by construction.
+pub fn set(headers: &mut HeaderMap, name: &'static str, value: impl ToString) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// A handler's response as HTTP has it.
+pub fn to_http(response: Response) -> HttpResponse {
+    let mut http = HttpResponse::new(Body::from(response.body));
+    *http.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if !response.content_type.is_empty()
+        && let Ok(value) = HeaderValue::try_from(response.content_type)
+    {
+        http.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    http
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+///
+/// 413 where it has more, 400 where it breaks off.
+pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error)
+            .is_some_and(|source| source.to_string().contains("length limit"));
+        if too_large {
+            let detail = format!("the body has more than the {limit} bytes allowed");
+            Problem::new(413, "body-too-large", detail).at(Stage::Request)
+        } else {
+            Problem::bad_request("body-unreadable", error).at(Stage::Request)
+        }
+    })
+}
+
+/// The request as the protocol has it, and what else its headers say.
+///
+/// # Errors
+///
+/// Where a part is over its bound or the method is none that services have.
+pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
+    let (parts, body) = http.into_parts();
+    let method = parts
+        .method
+        .as_str()
+        .parse()
+        .map_err(|error| Problem::new(405, "method-not-allowed", error).at(Stage::Request))?;
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str())
+        .to_owned();
+    if target.len() > MAX_TARGET_BYTES {
+        let detail = format!("path and query have more than the {MAX_TARGET_BYTES} bytes allowed");
+        return Err(Problem::new(414, "target-too-long", detail).at(Stage::Request));
+    }
+    let content_type = text(&parts.headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    if content_type.len() > MAX_CONTENT_TYPE_BYTES {
+        return Err(
+            Problem::bad_request("content-type-too-long", "Content-Type is too long")
+                .at(Stage::Request),
+        );
+    }
+    let content_type = content_type.to_owned();
+    let body = read_body(body, MAX_BODY_BYTES).await?;
+    Ok((
+        parts,
+        Request {
+            method,
+            target,
+            content_type,
+            body,
+        },
+    ))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    headers
+        .get(name)
+        .map(HeaderValue::to_str)
+        .transpose()
+        .map_err(|_| {
+            let detail = format!("the header {name} is not plain ASCII");
+            Problem::bad_request("malformed-header", detail).at(Stage::Request)
+        })
+}
+
+/// Who sent a request: a client whose signature holds, or nobody in particular where the network
+/// allows it.
+///
+/// # Errors
+///
+/// Why the request is not taken from this client.
+pub fn author(
+    parts: &Parts,
+    request: &Request,
+    clients: ClientSignatures,
+    now: Timestamp,
+) -> Result<Author, Problem> {
+    let header = |name| text(&parts.headers, &HeaderName::from_static(name));
+    let (input, signature) = (header("signature-input")?, header("signature")?);
+    if let (None, None) = (input, signature) {
+        return match clients {
+            ClientSignatures::Required => Err(Refusal::Unsigned.problem()),
+            ClientSignatures::Optional => anonymous(header("idempotency-key")?),
+        };
+    }
+    let refused = |error: SignatureError| Refusal::Signature(error).problem();
+    verify_content_digest(header("content-digest")?.unwrap_or_default(), &request.body)
+        .map_err(refused)?;
+    let host = text(&parts.headers, &header::HOST)?.unwrap_or_default();
+    // A proxy that ends TLS does not say so in the request, so the client may have signed either.
+    let mut verdict = Err(SignatureError::Malformed("no Signature-Input".into()));
+    for scheme in ["http", "https"] {
+        let origin = format!("{scheme}://{host}");
+        let (input, signature) = (input.unwrap_or_default(), signature.unwrap_or_default());
+        let signature =
+            ClientSignature::from_headers(input, signature, &origin).map_err(refused)?;
+        verdict = signature.verify(request).and_then(|()| {
+            signature.check_time(now)?;
+            Ok(Author::Signed(signature))
+        });
+        if verdict.is_ok() {
+            break;
+        }
+    }
+    verdict.map_err(refused)
+}
+
+fn anonymous(key: Option<&str>) -> Result<Author, Problem> {
+    let nonce = match key {
+        Some(key) if key.is_empty() || key.len() > MAX_NONCE_BYTES => {
+            let detail = format!("Idempotency-Key must have 1 to {MAX_NONCE_BYTES} characters");
+            return Err(Problem::bad_request("malformed-header", detail).at(Stage::Request));
+        }
+        Some(key) => Bytes::copy_from_slice(key.as_bytes()),
+        None => {
+            let mut nonce = [0; 32];
+            getrandom::fill(&mut nonce).map_err(|error| {
+                Problem::new(503, "no-randomness", error)
+                    .at(Stage::Request)
+                    .retryable()
+            })?;
+            Bytes::copy_from_slice(&nonce)
+        }
+    };
+    Ok(Author::Anonymous { nonce })
+}
+
+/// How long a client is willing to wait (`Prefer`, RFC 7240); zero for `respond-async`.
+pub fn wait(headers: &HeaderMap) -> Duration {
+    let preferences = headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut wait = DEFAULT_WAIT;
+    for preference in preferences.flat_map(|value| value.split([',', ';'])) {
+        let preference = preference.trim();
+        if preference.eq_ignore_ascii_case("respond-async") {
+            return Duration::ZERO;
+        }
+        if let Some(seconds) = preference
+            .strip_prefix("wait=")
+            .and_then(|s| s.parse().ok())
+        {
+            wait = Duration::from_secs(seconds).min(MAX_WAIT);
+        }
+    }
+    wait
+}

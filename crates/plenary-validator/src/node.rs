@@ -1,0 +1,468 @@
+//! The node: one validator's parts, and what the ordering engine asks of them.
+//!
+//! The engine calls in from its own threads ([`Application`]); HTTP handlers call in from theirs.
+//! Both meet at three locks, the chain's, the mempool's and the waiters', of which none is taken
+//! while another is held.
+
+use crate::{
+    chain::{Chain, ChainError},
+    error::Refusal,
+    evidence::EvidenceLog,
+    finality::{Finality, Landed},
+    flush::Flusher,
+    guard::Guard,
+    mempool::{Bounds, Candidate, Mempool},
+    metrics::Metrics,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use plenary_consensus::{Acknowledgement, Application, Demand, Proposal};
+use plenary_service::Executor;
+use plenary_store::{Location, Store, StoreError};
+use plenary_types::{
+    Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Receipt,
+    Timestamp, Transaction, TransactionHash, encode,
+    evidence::Evidence,
+    limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
+};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
+use tokio::sync::watch;
+
+/// How many waiting transactions are broadcast again at a time.
+const REBROADCAST: usize = 100;
+/// How many handlers run at a time on behalf of HTTP clients.
+const PARALLEL_HANDLERS: usize = 64;
+
+/// Sends a message to the other validators' nodes.
+pub type Broadcast = Box<dyn Fn(Bytes) + Send + Sync>;
+
+/// What a node is made of.
+pub struct Parts {
+    /// The network.
+    pub genesis: Arc<Genesis>,
+    /// This validator's key.
+    pub key: PrivateKey,
+    /// The executor of the service.
+    pub executor: Arc<Executor>,
+    /// State and ledger.
+    pub store: Arc<Store>,
+    /// Where evidence is kept.
+    pub evidence: EvidenceLog,
+    /// How final blocks become durable.
+    pub flusher: Flusher,
+    /// The engine's start signal.
+    pub demand: Demand,
+    /// The node's clock.
+    pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// One validator.
+pub struct Node {
+    /// The network.
+    pub genesis: Arc<Genesis>,
+    /// This validator's key.
+    pub key: PrivateKey,
+    /// The executor of the service.
+    pub executor: Arc<Executor>,
+    /// State and ledger.
+    pub store: Arc<Store>,
+    /// Proof of others' misbehaviour.
+    pub evidence: EvidenceLog,
+    /// Who waits for which transaction.
+    pub finality: Finality,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where handlers run that were asked for over HTTP.
+    pub guard: Guard,
+    chain: Mutex<Chain>,
+    mempool: Mutex<Mempool>,
+    flusher: Flusher,
+    demand: Demand,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    broadcast: OnceLock<Broadcast>,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Node {
+    /// Puts a node together on what its store holds, replaying what the ledger has beyond the
+    /// state.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger does not re-execute, or the state cannot be read.
+    pub fn new(parts: Parts) -> Result<Self, ChainError> {
+        let Parts {
+            genesis,
+            key,
+            executor,
+            store,
+            evidence,
+            flusher,
+            demand,
+            clock,
+        } = parts;
+        let chain = Chain::open(genesis.clone(), executor.clone(), store.clone())?;
+        let tip = store.tip().height;
+        Ok(Self {
+            finality: Finality::new(tip),
+            metrics: Metrics::default(),
+            guard: Guard::new(PARALLEL_HANDLERS),
+            chain: Mutex::new(chain),
+            mempool: Mutex::new(Mempool::new(Bounds::default())),
+            broadcast: OnceLock::new(),
+            failure: watch::Sender::new(None),
+            genesis,
+            key,
+            executor,
+            store,
+            evidence,
+            flusher,
+            demand,
+            clock,
+        })
+    }
+
+    /// Connects the node to the other validators. Only the first call counts.
+    pub fn connect(&self, broadcast: Broadcast) {
+        let _ = self.broadcast.set(broadcast);
+    }
+
+    /// The node's clock.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// How many transactions wait for a block.
+    pub fn pending(&self) -> usize {
+        self.mempool.lock().len()
+    }
+
+    /// The waiting transaction that has this operation.
+    pub fn pending_operation(&self, id: &OperationId) -> Option<Arc<Candidate>> {
+        self.mempool.lock().with_operation(id).into_iter().next()
+    }
+
+    /// The waiting transaction with this hash.
+    pub fn pending_transaction(&self, hash: &TransactionHash) -> Option<Arc<Candidate>> {
+        self.mempool.lock().get(hash).cloned()
+    }
+
+    /// Why the node had to stop, once it had to.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
+    }
+
+    /// Stops the node for good: it can no longer follow its network.
+    pub(crate) fn fail(&self, reason: impl std::fmt::Display) {
+        let reason = reason.to_string();
+        tracing::error!(%reason, "the validator stops");
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(reason);
+            first
+        });
+    }
+
+    /// Takes a transaction from a client or a session node: validates it, queues it and tells
+    /// the other validators.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not taken.
+    pub fn submit(&self, transaction: Transaction) -> Result<TransactionHash, Refusal> {
+        transaction.validate(&self.genesis)?;
+        self.submit_validated(Candidate::new(transaction))
+    }
+
+    /// Takes a transaction that is known to be valid, for this node made it.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not taken.
+    pub fn submit_validated(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
+        let encoded = encode(&candidate.transaction);
+        let hash = self.queue(candidate)?;
+        if let Some(broadcast) = self.broadcast.get() {
+            broadcast(encoded);
+        }
+        Ok(hash)
+    }
+
+    fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
+        self.check_age(&candidate)?;
+        if let Some(location) = self.store.transaction(&candidate.hash)? {
+            return Err(Refusal::Replayed {
+                transaction: candidate.hash,
+                height: location.height,
+            });
+        }
+        for id in &candidate.operations {
+            if let Some(location) = self.store.operation(id)? {
+                return Err(Refusal::Replayed {
+                    transaction: candidate.hash,
+                    height: location.height,
+                });
+            }
+        }
+        let hash = candidate.hash;
+        let mut mempool = self.mempool.lock();
+        mempool.insert(Arc::new(candidate))?;
+        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
+        self.demand.raise();
+        Ok(hash)
+    }
+
+    fn check_age(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        let now = self.now();
+        let operations = candidate.transaction.operations.iter().enumerate();
+        for (step, operation) in operations {
+            let time = operation.time;
+            if time > now.plus_ms(MAX_CLOCK_DRIFT_MS) || time.plus_ms(MAX_OPERATION_AGE_MS) < now {
+                return Err(Refusal::Clock {
+                    step,
+                    time: time.0,
+                    now: now.0,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues transactions that other validators passed on, checking all their signatures in one
+    /// batch. What does not hold is dropped: whoever made it hears of it from the validator it
+    /// asked.
+    pub fn receive_all(&self, messages: impl IntoIterator<Item = Bytes>) {
+        let mut transactions = Vec::new();
+        for message in messages {
+            match plenary_types::decode::<Transaction>(message) {
+                Ok(transaction) => transactions.push(transaction),
+                Err(error) => {
+                    self.metrics.garbage.inc();
+                    tracing::debug!(%error, "a peer sent what is no transaction");
+                }
+            }
+        }
+        {
+            let mempool = self.mempool.lock();
+            transactions.retain(|transaction| mempool.get(&transaction.hash()).is_none());
+        }
+        let verdicts = Transaction::validate_all(&transactions, &self.genesis);
+        for (transaction, verdict) in transactions.into_iter().zip(verdicts) {
+            let queued = verdict
+                .map_err(Refusal::from)
+                .and_then(|()| self.queue(Candidate::new(transaction)));
+            if let Err(refusal) = queued {
+                tracing::debug!(%refusal, "a transaction from a peer is not taken");
+            }
+        }
+    }
+
+    /// Whether all of a block's transactions are valid, checking only those that this node has
+    /// not seen.
+    fn validate_body(&self, block: &Block) -> bool {
+        let unknown: Vec<Transaction> = {
+            let mempool = self.mempool.lock();
+            let unknown = |transaction: &&Transaction| mempool.get(&transaction.hash()).is_none();
+            block.transactions.iter().filter(unknown).cloned().collect()
+        };
+        Transaction::validate_all(&unknown, &self.genesis)
+            .iter()
+            .all(|verdict| match verdict {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(height = block.header.height, %error, "a proposal has an invalid transaction");
+                    false
+                }
+            })
+    }
+
+    /// Drops transactions that no block may take any more.
+    fn expire(&self, now: Timestamp) {
+        let expired = {
+            let mut mempool = self.mempool.lock();
+            let expired = mempool.expire(now);
+            if mempool.is_empty() {
+                self.demand.lower();
+            }
+            expired
+        };
+        for candidate in expired {
+            self.finality.supersede(&candidate.hash);
+        }
+    }
+
+    /// Broadcasts again what this node originated and no block has taken yet: the first time it
+    /// may have been lost, or the others may have been down.
+    pub fn rebroadcast(&self) {
+        let own = self.key.public_key();
+        let waiting = self.mempool.lock().oldest_of(&own, REBROADCAST);
+        if let Some(broadcast) = self.broadcast.get() {
+            for candidate in waiting {
+                broadcast(encode(&candidate.transaction));
+            }
+        }
+    }
+
+    /// The transaction at a place in the ledger, and its outcome.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger cannot be read.
+    pub fn transaction_at(&self, location: Location) -> Result<(Transaction, Outcome), Refusal> {
+        let missing = || StoreError::Database(format!("block {} is missing", location.height));
+        let block = self.store.block(location.height)?.ok_or_else(missing)?;
+        let index = location.index as usize;
+        match (block.transactions.get(index), block.outcomes.get(index)) {
+            (Some(transaction), Some(outcome)) => Ok((transaction.clone(), outcome.clone())),
+            _ => Err(missing().into()),
+        }
+    }
+
+    /// The receipt of the transaction at a place in the ledger; none yet where no block at or
+    /// above it has a certificate of its own here.
+    ///
+    /// # Errors
+    ///
+    /// Where the ledger cannot be read.
+    pub fn receipt(&self, location: Location) -> Result<Option<Receipt>, Refusal> {
+        let Location { height, index } = location;
+        let Some(certified) = self.store.certified_from(height)? else {
+            return Ok(None);
+        };
+        let block = self.store.block(height)?;
+        let certificate = self.store.certificate(certified)?;
+        let mut descendants = Vec::new();
+        for above in height + 1..=certified.min(height + MAX_DESCENDANTS as u64) {
+            descendants.extend(self.store.block(above)?.map(|block| block.header.clone()));
+        }
+        Ok(block
+            .zip(certificate)
+            .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
+    }
+
+    /// Makes what is final durable and stops the node's own thread.
+    pub fn stop(&self) {
+        self.flusher.stop();
+    }
+
+    /// Takes out of the mempool what a final block settled, and tells who waits.
+    fn settle(&self, block: &Block) {
+        let height = block.header.height;
+        let mut superseded = Vec::new();
+        {
+            let mut mempool = self.mempool.lock();
+            for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
+                mempool.remove(&transaction.hash());
+                if *outcome != Outcome::Committed {
+                    continue;
+                }
+                for id in transaction.operation_ids() {
+                    for other in mempool.with_operation(&id) {
+                        superseded.extend(mempool.remove(&other.hash));
+                    }
+                }
+            }
+            if mempool.is_empty() {
+                self.demand.lower();
+            }
+        }
+        for (index, (transaction, outcome)) in
+            block.transactions.iter().zip(&block.outcomes).enumerate()
+        {
+            let landed = Landed {
+                height,
+                index: index as u32,
+                outcome: outcome.clone(),
+            };
+            self.finality.land(transaction.hash(), landed);
+        }
+        for candidate in superseded {
+            self.finality.supersede(&candidate.hash);
+        }
+        self.finality.advance(height);
+        self.metrics.count(block);
+    }
+}
+
+impl Application for Node {
+    fn height(&self) -> u64 {
+        self.store.tip().height
+    }
+
+    fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
+        self.expire(proposal.now);
+        let excluded: HashSet<TransactionHash> = self.chain.lock().included(ancestors);
+        let candidates = self
+            .mempool
+            .lock()
+            .select(&excluded, MAX_BLOCK_TRANSACTIONS);
+        let built = self.chain.lock().build(proposal, ancestors, &candidates);
+        match built {
+            Ok(block) => block,
+            Err(error) => {
+                tracing::warn!(%error, "no block can be built here");
+                None
+            }
+        }
+    }
+
+    fn verify(&self, block: &Arc<Block>, ancestors: &[Arc<Block>], now: Timestamp) -> bool {
+        if !self.validate_body(block) {
+            return false;
+        }
+        match self.chain.lock().check(block, ancestors, now) {
+            Ok(()) => true,
+            Err(error) => {
+                self.metrics.refused_proposals.inc();
+                tracing::warn!(proposer = %block.header.proposer, %error, "a proposal gets no vote");
+                false
+            }
+        }
+    }
+
+    fn finalize(
+        &self,
+        block: Arc<Block>,
+        certificate: Option<Certificate>,
+        acknowledgement: Acknowledgement,
+    ) {
+        let finalized = self.chain.lock().finalize(&block, certificate);
+        match finalized {
+            Ok(new) => {
+                if new {
+                    self.settle(&block);
+                }
+                self.flusher.durable(block.header.height, acknowledgement);
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn evidence(&self, evidence: Evidence) {
+        self.metrics.evidence.inc();
+        if let Err(error) = self.evidence.add(evidence) {
+            tracing::error!(%error, "evidence could not be kept");
+        }
+    }
+
+    fn receive(&self, _from: PublicKey, message: Bytes) {
+        self.receive_all([message]);
+    }
+
+    fn block(&self, height: u64) -> Option<(Arc<Block>, Option<Certificate>)> {
+        match self.store.entry(height) {
+            Ok(entry) => entry.map(|entry| (entry.block, entry.certificate)),
+            Err(error) => {
+                tracing::error!(%error, height, "the ledger cannot be read");
+                None
+            }
+        }
+    }
+
+    fn height_of(&self, hash: &BlockHash) -> Option<u64> {
+        self.store.height_of(hash).ok().flatten()
+    }
+}

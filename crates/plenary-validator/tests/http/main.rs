@@ -1,0 +1,10 @@
+//! Real validators over TCP and HTTP: direct mode, the node API, and what bad input gets.
+
+#![allow(clippy::unwrap_used)]
+
+mod api;
+#[path = "../simulation/bank.rs"]
+mod bank;
+mod direct;
+mod network;
+mod refusals;

@@ -1,0 +1,11 @@
+//! Whole networks of validators in one deterministic run: everything below the HTTP server, with
+//! a virtual clock, a seeded network, crashes and Byzantine validators. A failing seed replays
+//! exactly: set `SEED`.
+
+#![allow(clippy::unwrap_used)]
+
+mod bank;
+mod byzantine;
+mod faults;
+mod outcomes;
+mod world;

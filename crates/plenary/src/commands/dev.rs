@@ -1,0 +1,156 @@
+//! `dev`: a whole network on this machine, one process a validator, until Ctrl-C.
+
+use super::{
+    Failure, block_on, system,
+    target::DIRECTORY,
+    testnet::{HTTP_PORT, P2P_PORT},
+};
+use crate::{
+    app::App,
+    network::{Network, Plan},
+    output::{Output, table},
+    signals::Stop,
+    supervise::{Cluster, Logs},
+};
+use plenary_types::genesis::ClientSignatures;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// How many validators a new network has unless told otherwise: the fewest that bear a fault.
+const VALIDATORS: u16 = 4;
+
+/// Run a whole network on this machine until Ctrl-C; resumes where it was.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many validators [default: 4, or as many as the directory has]
+    #[arg(long, value_name = "N")]
+    validators: Option<u16>,
+    /// The network's directory; made where it is missing, resumed where it is not
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
+    data_dir: PathBuf,
+    /// A new network's first HTTP port, the others count up; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT)]
+    http_port: u16,
+    /// A new network's first port between validators, which count up; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = P2P_PORT)]
+    p2p_port: u16,
+}
+
+/// Why a directory's network is not resumed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} holds a network of {found} validators, not of {asked}; leave --validators out, or give another --data-dir", directory.display()
+)]
+pub(crate) struct OtherSize {
+    directory: PathBuf,
+    found: usize,
+    asked: u16,
+}
+
+pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
+    let service = app.service.id();
+    let resumed = Network::exists(&args.data_dir);
+    let mut network = match resumed {
+        true => resume(&args)?,
+        false => create(&app, &args)?,
+    };
+    block_on(async {
+        let mut stop = Stop::listen().map_err(system("signals"))?;
+        let logs = Logs::lock(&network.nodes).await?;
+        for (name, old, new) in network.free_ports()? {
+            output.note(format_args!("{old} of {name} is taken; it has {new} now"));
+        }
+        for node in &network.nodes {
+            node.config.node(service)?;
+        }
+        let mut cluster = Cluster::spawn(&network.nodes, logs, true)?;
+        let ended = tokio::select! {
+            ended = watch(&mut cluster, &network, resumed, output) => Err(ended),
+            by = stop.asked() => Ok(by),
+        };
+        if let Ok(by) = ended {
+            output.note(format_args!("{by}: stopping all validators"));
+        }
+        for name in cluster.stop().await {
+            output.note(format_args!("{name} did not stop in time and was killed"));
+        }
+        ended.map(|_| ())
+    })
+}
+
+fn create(app: &App, args: &Args) -> Result<Network, Failure> {
+    let plan = Plan {
+        network: app.service.id().name.clone(),
+        validators: args.validators.unwrap_or(VALIDATORS),
+        // So that curl is enough to try the service.
+        clients: ClientSignatures::Optional,
+        service: app.service.clone(),
+        http_port: args.http_port,
+        p2p_port: args.p2p_port,
+    };
+    Ok(Network::create(&args.data_dir, &plan)?)
+}
+
+fn resume(args: &Args) -> Result<Network, Failure> {
+    let network = Network::open(&args.data_dir)?;
+    let found = network.nodes.len();
+    match args.validators {
+        Some(asked) if usize::from(asked) != found => Err(OtherSize {
+            directory: args.data_dir.clone(),
+            found,
+            asked,
+        }
+        .into()),
+        _ => Ok(network),
+    }
+}
+
+/// Announces the network once it is ready, and waits until a validator ends by itself.
+async fn watch(cluster: &mut Cluster, network: &Network, resumed: bool, output: Output) -> Failure {
+    if let Err(error) = cluster.ready().await {
+        return error.into();
+    }
+    let validators = cluster
+        .nodes
+        .iter()
+        .zip(&network.nodes)
+        .map(|(running, node)| {
+            json!({
+                "name": running.name,
+                "url": format!("http://{}", running.http),
+                "key": node.key.public_key(),
+                "pid": running.pid,
+                "log": running.log,
+            })
+        });
+    output.line(&json!({
+        "network": network.genesis.network,
+        "genesis": network.genesis_path(),
+        "data_dir": network.directory,
+        "client_key": network.client_key_path(),
+        "validators": validators.collect::<Vec<_>>(),
+    }));
+    output.note(describe(cluster, network, resumed));
+    cluster.ended().await.into()
+}
+
+fn describe(cluster: &Cluster, network: &Network, resumed: bool) -> String {
+    let rows = cluster.nodes.iter().map(|node| {
+        let url = format!("http://{}", node.http);
+        [
+            node.name.clone(),
+            url,
+            node.pid.to_string(),
+            node.log.display().to_string(),
+        ]
+    });
+    let rows = table(["validator", "url", "pid", "log"], rows);
+    let state = if resumed { "resumed" } else { "new" };
+    let directory = network.directory.display();
+    let first = cluster.nodes.first().map(|node| node.http.to_string());
+    format!(
+        "{rows}\nnetwork {} ({state}) in {directory}; its API: http://{}/plenary/v1/openapi.json\nCtrl-C stops it, the same command resumes it.",
+        network.genesis.network,
+        first.unwrap_or_default()
+    )
+}
