@@ -39,7 +39,6 @@ mod supervise;
 
 pub use app::App;
 pub use cli::run;
-pub use plenary_service::testing;
 pub use {plenary_service as service, plenary_types as types};
 
 /// What the source of a service wants in scope.

@@ -1,8 +1,10 @@
 //! What a network of the supply chain starts with: the `config` of its genesis.
 
 use crate::model::*;
-use plenary::prelude::*;
-use plenary::types::{Digest, PrivateKey};
+use plenary::{
+    prelude::*,
+    types::{Digest, PrivateKey},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -4,8 +4,7 @@ use crate::{
     genesis::{CATALOGUE, DEMO_SUPPLIER},
     model::*,
 };
-use plenary::prelude::*;
-use plenary::types::PrivateKey;
+use plenary::{prelude::*, types::PrivateKey};
 use serde::{Deserialize, Serialize};
 
 /// Longest destination of a label, in bytes.

@@ -1,8 +1,10 @@
 //! The workflow as its users see it: what every step answers, and what is refused.
 #![allow(missing_docs)]
 
-use plenary::testing::{TestResponse, TestService, TestSession};
-use plenary::types::{Outcome, SessionId};
+use plenary::{
+    service::testing::{TestResponse, TestService, TestSession},
+    types::{Outcome, SessionId},
+};
 use serde_json::{Value, json};
 use supply_chain::{
     model::{PACKAGES, PackageId, PackageStatus},
