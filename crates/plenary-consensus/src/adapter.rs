@@ -119,11 +119,10 @@ impl<E: Spawner + Clock, C: Clock> engine::Application<E> for Adapter<C> {
     ) -> Option<Digested<EngineBlock>> {
         let parent = ancestry.peek()?;
         let (parent_height, parent) = (parent.height().get(), hash(parent));
-        let mut demand = self.demand.subscribe();
+        let mut demand = self.demand.follow();
         let mut required = false;
         loop {
-            let raised = *demand.borrow_and_update();
-            if raised || required {
+            if demand.get() || required {
                 if self.application.height() > parent_height {
                     return None;
                 }
@@ -152,8 +151,7 @@ impl<E: Spawner + Clock, C: Clock> engine::Application<E> for Adapter<C> {
             let changed = pin!(demand.changed());
             let patience = pin!(self.clock.sleep(PATIENCE));
             required = match futures::future::select(changed, patience).await {
-                Either::Left((Ok(()), _)) => false,
-                Either::Left((Err(_), _)) => return None,
+                Either::Left(_) => false,
                 Either::Right(_) => self.gate.is_undecided(),
             };
         }

@@ -1,7 +1,6 @@
 //! Why an engine ended, for its owner.
 
-use std::sync::Arc;
-use tokio::sync::watch;
+use crate::signal::Signal;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -13,11 +12,11 @@ enum State {
 
 /// A cell for the first reason; copies are one.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure(Arc<watch::Sender<State>>);
+pub(crate) struct Failure(Signal<State>);
 
 impl Failure {
     pub(crate) fn none() -> Self {
-        Self(Arc::new(watch::Sender::new(State::Running)))
+        Self(Signal::new(State::Running))
     }
 
     /// The engine failed; only the first reason, while it runs, is kept.
@@ -31,7 +30,7 @@ impl Failure {
     }
 
     fn end(&self, end: State) {
-        self.0.send_if_modified(|state| {
+        self.0.update(|state| {
             let running = matches!(state, State::Running);
             if running {
                 *state = end;
@@ -42,20 +41,19 @@ impl Failure {
 
     /// The reason, where there is one.
     pub(crate) fn get(&self) -> Option<String> {
-        match &*self.0.borrow() {
-            State::Failed(reason) => Some(reason.clone()),
+        match self.0.get() {
+            State::Failed(reason) => Some(reason),
             State::Running | State::Stopped => None,
         }
     }
 
     /// Waits for a reason; nothing where the owner stopped the engine first.
     pub(crate) async fn wait(self) -> Option<String> {
-        let mut state = self.0.subscribe();
-        // The sender is ours, so this cannot fail.
-        let _ = state
-            .wait_for(|state| !matches!(state, State::Running))
-            .await;
-        drop(state);
+        let mut state = self.0.follow();
+        if matches!(state.get(), State::Running) {
+            // It changes once.
+            state.changed().await;
+        }
         self.get()
     }
 }

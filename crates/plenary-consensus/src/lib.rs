@@ -12,6 +12,7 @@ mod failure;
 mod gossip;
 mod network;
 mod observer;
+mod signal;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 mod stack;

@@ -4,6 +4,7 @@ use crate::{
     Application,
     clock::Gate,
     convert::{self, EngineActivity, EngineFinalization, EngineScheme},
+    signal::{Follower, Signal},
 };
 use commonware_actor::Feedback;
 use commonware_consensus::{
@@ -19,7 +20,6 @@ use commonware_utils::ordered::{Quorum as _, Set};
 use parking_lot::Mutex;
 use plenary_types::{BlockHash, Genesis};
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::watch;
 use tracing::warn;
 
 /// How many of the latest finalizations are at hand for delivery; older ones are on disk.
@@ -48,7 +48,7 @@ pub(crate) struct Observations {
     elector: RoundRobinElector<EngineScheme>,
     gate: Arc<Gate>,
     seen: Mutex<Seen>,
-    finalized: watch::Sender<u64>,
+    finalized: Signal<u64>,
 }
 
 impl Observations {
@@ -65,7 +65,7 @@ impl Observations {
             genesis,
             gate,
             seen: Mutex::default(),
-            finalized: watch::Sender::new(0),
+            finalized: Signal::new(0),
         })
     }
 
@@ -81,8 +81,13 @@ impl Observations {
     }
 
     /// Follows the highest view that became final.
-    pub(crate) fn finalized(&self) -> watch::Receiver<u64> {
-        self.finalized.subscribe()
+    pub(crate) fn follow(&self) -> Follower<u64> {
+        self.finalized.follow()
+    }
+
+    /// The highest view that became final.
+    pub(crate) fn finalized(&self) -> u64 {
+        self.finalized.get()
     }
 
     /// The finalization of the highest view that has one.
@@ -181,7 +186,7 @@ impl<E: Clock> Reporter for Observer<E> {
             .set_undecided(self.clock.current(), undecided);
         observations
             .finalized
-            .send_if_modified(|known| std::mem::replace(known, finalized) != finalized);
+            .update(|known| std::mem::replace(known, finalized) != finalized);
         Feedback::Ok
     }
 }

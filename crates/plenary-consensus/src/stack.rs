@@ -173,6 +173,7 @@ where
     let namespace = plenary_types::certificate::namespace(&genesis.hash());
     let scheme = EngineScheme::signer(&namespace, participants.clone(), key)
         .expect("the key was checked to be a validator's");
+    let hello = gossip::hello(&scheme);
     let genesis_block = EngineBlock::new(Arc::new(genesis_block))
         .expect("the genesis block was checked")
         .digested();
@@ -313,6 +314,7 @@ where
     ));
     tasks.push(("block store", actor.start(sink, buffer_mailbox, resolver)));
     let certificate_sender = certificates.0.clone();
+    let vote_sender = votes.0.clone();
     tasks.push(("consensus", engine.start(votes, certificates, fetches)));
 
     let (broadcaster, broadcasts) = Broadcaster::new();
@@ -342,7 +344,7 @@ where
         "greetings",
         context.child("greet").spawn({
             let (talk, sender) = (talk.clone(), gossip.0.clone());
-            move |clock| talk.greet(clock, met, sender)
+            move |clock| talk.greet(clock, met, hello, vote_sender, sender)
         }),
     ));
     tasks.push((
@@ -366,12 +368,10 @@ where
 
 /// Opens and closes the gate with the demand.
 async fn follow<E: Clock>(demand: Demand, clock: E, gate: Arc<Gate>) {
-    let mut changes = demand.subscribe();
+    let mut changes = demand.follow();
+    let mut raised = changes.get();
     loop {
-        let raised = *changes.borrow_and_update();
         gate.set_demand(clock.current(), raised);
-        if changes.changed().await.is_err() {
-            return;
-        }
+        raised = changes.changed().await;
     }
 }

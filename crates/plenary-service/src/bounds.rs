@@ -8,10 +8,10 @@ pub(crate) fn table_start(table: &str) -> Option<StateKey> {
     StateKey::new(table, &[])
 }
 
-/// The first key that sorts after a whole table, and before any other table: names of tables
-/// hold no control characters.
+/// The first key that sorts after a whole table, and before any other: of what a state key may
+/// have in its name a space sorts first, and names of tables have none.
 pub(crate) fn table_end(table: &str) -> Option<StateKey> {
-    StateKey::new(&format!("{table}\u{1}"), &[])
+    StateKey::new(&format!("{table} "), &[])
 }
 
 /// The next key that can exist, within the same table; `None` where none can.

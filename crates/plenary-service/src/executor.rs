@@ -82,6 +82,10 @@ impl Execution {
 
 /// What an originator has of a request it ran.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and matched at once, never kept"
+)]
 pub enum Simulation {
     /// An operation to put into a transaction.
     Answered(Operation),

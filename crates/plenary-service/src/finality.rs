@@ -29,3 +29,44 @@ pub fn with_l1(response: Response, height: u64, transaction: TransactionHash) ->
         ..response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const HASH: TransactionHash = TransactionHash([0xAB; 32]);
+
+    fn with(body: &str) -> String {
+        let response = Response {
+            status: 202,
+            content_type: "application/json".into(),
+            body: body.to_owned().into(),
+        };
+        let added = with_l1(response, 7, HASH);
+        assert_eq!(
+            (added.status, &*added.content_type),
+            (202, "application/json")
+        );
+        String::from_utf8(added.body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_object_gets_l1_as_its_last_member_and_keeps_its_bytes() {
+        let l1 = format!("\"l1\":{{\"block_height\":7,\"tx_hash\":\"{HASH}\"}}}}");
+        assert_eq!(with("{}"), format!("{{{l1}"));
+        assert_eq!(with("{ }\n"), format!("{{ {l1}"));
+        let odd = r#" {"z" : 1.0, "a":{"b":"}"}"#;
+        assert_eq!(with(&format!("{odd}}} ")), format!("{odd},{l1}"));
+        let merged: Value = serde_json::from_str(&with(r#"{"message":"done"}"#)).unwrap();
+        assert_eq!(merged["message"], "done");
+        assert_eq!(merged["l1"]["block_height"], 7);
+    }
+
+    #[test]
+    fn what_is_no_object_or_has_its_own_l1_stays_as_it_is() {
+        for body in ["", "[]", "1", "{", "text}", r#"{"l1":null}"#] {
+            assert_eq!(with(body), body);
+        }
+    }
+}

@@ -39,7 +39,6 @@ pub use finality::with_l1;
 pub use handler::Handler;
 pub use http::StatusCode;
 pub use key::TableKey;
-pub use plenary_types as types;
 pub use ratify::Ratification;
 pub use registry::{RouteName, ServiceError};
 pub use response::IntoResponse;

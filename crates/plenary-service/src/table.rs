@@ -20,6 +20,9 @@ use std::{
     ops::{Bound, RangeBounds},
 };
 
+/// Entries of a table, in order of their keys.
+pub type Entries<K, V> = Vec<(K, V)>;
+
 /// A table from keys to values.
 ///
 /// ```
@@ -158,7 +161,7 @@ impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
         cx: &mut Context,
         range: impl RangeBounds<K>,
         limit: usize,
-    ) -> Result<Vec<(K, V)>, Problem> {
+    ) -> Result<Entries<K, V>, Problem> {
         let from = match range.start_bound() {
             Bound::Included(key) => Some(self.state_key(key)?),
             Bound::Excluded(key) => after(&self.state_key(key)?).or_else(|| table_end(self.name)),
@@ -178,10 +181,10 @@ impl<K: TableKey, V: Serialize + DeserializeOwned> Table<K, V> {
         from: Option<StateKey>,
         to: Option<StateKey>,
         limit: usize,
-    ) -> Result<Vec<(K, V)>, Problem> {
-        // The name is within bounds, so that both ends exist.
+    ) -> Result<Entries<K, V>, Problem> {
         let (Some(from), Some(to)) = (from, to) else {
-            return Ok(Vec::new());
+            let detail = format_args!("the table {} has no bounds", self.name);
+            return Err(Problem::new(500, "invalid-table", detail));
         };
         let entries = cx.scan(&from, &to, limit)?;
         let decode = |(key, value): (StateKey, bytes::Bytes)| {
@@ -204,7 +207,7 @@ impl<A: TableKey, B: TableKey, V: Serialize + DeserializeOwned> Table<(A, B), V>
         cx: &mut Context,
         first: &A,
         limit: usize,
-    ) -> Result<Vec<((A, B), V)>, Problem> {
+    ) -> Result<Entries<(A, B), V>, Problem> {
         let mut prefix = Vec::new();
         first.encode(&mut prefix);
         let from = self.join(&prefix)?;

@@ -13,7 +13,10 @@ use plenary_service::{
 use plenary_types::{Read, StateKey, Versioned};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 const NUMBERS: Table<String, u64> = Table::new("numbers");
@@ -93,6 +96,40 @@ fn a_handler_that_catches_its_end_is_ended_all_the_same() {
         Ok(())
     }
     assert_exhausted(&run_limited(steps(10_000), stubborn));
+}
+
+#[test]
+fn a_context_that_has_ended_its_handler_never_answers_again() {
+    static ANSWERED: AtomicBool = AtomicBool::new(false);
+    fn stubborn(cx: &mut Context) -> Result<(), Problem> {
+        let write = catch_unwind(AssertUnwindSafe(|| NUMBERS.put(cx, &"a".into(), &1)));
+        let read = catch_unwind(AssertUnwindSafe(|| NUMBERS.get(cx, &"a".into())));
+        let step = catch_unwind(AssertUnwindSafe(|| cx.step()));
+        let answered = write.is_ok() || read.is_ok() || step.is_ok();
+        ANSWERED.store(answered, Ordering::SeqCst);
+        Ok(())
+    }
+    let limits = Limits {
+        writes: 0,
+        ..Limits::DEFAULT
+    };
+    assert_exhausted(&run_limited(limits, stubborn));
+    assert!(!ANSWERED.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_scan_costs_an_access_a_page_and_its_entries_and_bytes() {
+    fn scan(cx: &mut Context) -> Result<(), Problem> {
+        NUMBERS.scan(cx, .., 100).map(drop)
+    }
+    for (entries, pages) in [(0, 1), (10, 1), (63, 1), (64, 2), (65, 2), (128, 2)] {
+        let all = (0..entries).map(|n| (format!("{n:04}"), 1));
+        let view = state("numbers", 1, all);
+        let execution = run(&limited(Limits::DEFAULT, scan), view, "/run").unwrap();
+        let seen = entries.min(100);
+        let cost = pages * ACCESS_STEPS + seen * (ENTRY_STEPS + 1);
+        assert_eq!(execution.steps, cost, "{entries} entries");
+    }
 }
 
 #[test]

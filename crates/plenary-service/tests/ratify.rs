@@ -405,6 +405,23 @@ fn made_up_reads_are_no_excuse_for_a_wrong_response() {
 }
 
 #[test]
+fn a_record_that_leaves_out_a_read_is_made_up_even_where_the_rest_is_stale() {
+    let mut chain = Chain::new(&[("a", 500), ("b", 1)]);
+    let mut rich = chain.simulate("/rich");
+    let mut session = chain.session(&["/deposit/a/1", "/deposit/b/1"]);
+    chain.meanwhile("/deposit/b/1");
+    assert_eq!(
+        chain.ratify(vec![rich.clone()]).outcome,
+        conflict(0, &["b"])
+    );
+    assert_eq!(chain.ratify(session.clone()).outcome, conflict(1, &["b"]));
+    rich.reads.remove(0);
+    assert_lied(&chain.ratify(vec![rich]), 0);
+    session[0].reads.clear();
+    assert_lied(&chain.ratify(session), 1);
+}
+
+#[test]
 fn a_version_to_come_of_a_key_that_is_gone_is_a_lie_and_an_old_one_is_stale() {
     let mut chain = Chain::new(&[("a", 1)]);
     let honest = chain.simulate("/deposit/a/2");
@@ -558,7 +575,7 @@ fn an_originator_is_refused_what_is_no_operation() {
             .executor
             .simulate(chain.view(), request, author, Timestamp(1));
         match simulated.unwrap() {
-            Simulation::Refused(problem) => problem.code,
+            Simulation::Refused(problem) => problem.code.clone(),
             Simulation::Answered(operation) => panic!("{operation:?}"),
         }
     };

@@ -11,7 +11,7 @@ use jmt::{
     storage::{LeafNode, Node, NodeKey, TreeReader},
 };
 use nomt::{KeyReadWrite, Nomt, Options, SessionParams, hasher::Sha2Hasher};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
@@ -23,19 +23,11 @@ const UPDATES: usize = 300;
 const BLOCKS: u64 = 400;
 const GROUP: u64 = 8;
 const KEPT: u64 = 64;
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 32 << 20;
 
-/// xorshift64*: the same work on every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
+#[path = "watch.rs"]
+mod watch;
+use watch::{Random, Watch, size};
 
 fn key(index: u64) -> Vec<u8> {
     format!("packages\0PKG-{index:08}").into_bytes()
@@ -73,7 +65,19 @@ trait Disk: Sized {
     fn commit(&mut self, rows: Rows, prune: u64);
 }
 
-struct Redb(Database);
+struct Redb {
+    database: Database,
+    tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+impl Redb {
+    fn read(&mut self) {
+        let transaction = self.database.begin_read().unwrap();
+        self.tables = REDB
+            .map(|table| transaction.open_table(table).unwrap())
+            .into();
+    }
+}
 
 const REDB: [TableDefinition<&[u8], &[u8]>; 3] = [
     TableDefinition::new("values"),
@@ -94,17 +98,21 @@ impl Disk for Redb {
             transaction.open_table(table).unwrap();
         }
         transaction.commit().unwrap();
-        Self(database)
+        let mut disk = Self {
+            database,
+            tables: Vec::new(),
+        };
+        disk.read();
+        disk
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        let transaction = self.0.begin_read().unwrap();
-        let table = transaction.open_table(REDB[table as usize]).unwrap();
-        table.get(key).unwrap().map(|row| row.value().to_vec())
+        let row = self.tables[table as usize].get(key).unwrap();
+        row.map(|row| row.value().to_vec())
     }
 
     fn commit(&mut self, rows: Rows, prune: u64) {
-        let transaction = self.0.begin_write().unwrap();
+        let transaction = self.database.begin_write().unwrap();
         for table in TABLES {
             let mut open = transaction.open_table(REDB[table as usize]).unwrap();
             for (_, key, value) in rows.iter().filter(|row| row.0 == table) {
@@ -119,6 +127,7 @@ impl Disk for Redb {
             }
         }
         transaction.commit().unwrap();
+        self.read();
     }
 }
 
@@ -258,23 +267,14 @@ fn rows_of<D: Disk>(
     }
 }
 
-fn size(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::symlink_metadata(path).unwrap();
-    if meta.is_dir() {
-        let entries = std::fs::read_dir(path).unwrap();
-        entries.map(|entry| size(&entry.unwrap().path())).sum()
-    } else {
-        meta.blocks() * 512
-    }
-}
-
-fn report(name: &str, root: Duration, write: Duration, size: u64, reopen: Duration) {
+fn report(name: &str, root: Watch, write: Watch, size: u64, reopen: Duration) {
     let each = |time: Duration| time.as_secs_f64() * 1e6 / (BLOCKS as f64 * UPDATES as f64);
     println!(
-        "{name:24} {:8.2} {:8.2} {:8.1} {:8.1}",
-        each(root),
-        each(write),
+        "{name:20} {:8.1} {:8.1} {:8.1} {:8.1} {:8.1} {:8.1}",
+        each(root.wall),
+        each(root.cpu),
+        each(write.wall),
+        each(write.cpu),
         size as f64 / 1e6,
         reopen.as_secs_f64() * 1e3
     );
@@ -292,7 +292,7 @@ fn jmt_over<D: Disk>(at_once: bool) {
     let mut rows = Rows::new();
     rows_of(&disk, 0, all, nodes, &mut rows);
     disk.commit(rows, 0);
-    let (mut rooting, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let (mut rooting, mut writing) = (Watch::default(), Watch::default());
     for group in 0..BLOCKS / GROUP {
         recent.clear();
         let mut rows = Rows::new();
@@ -300,16 +300,10 @@ fn jmt_over<D: Disk>(at_once: bool) {
             let changes: BTreeMap<_, _> = (0..UPDATES)
                 .map(|_| (key(random.next() % KEYS), value(&mut random, height)))
                 .collect();
-            let start = Instant::now();
-            let nodes = root(&disk, &mut recent, height, &changes, at_once);
-            rooting += start.elapsed();
-            let start = Instant::now();
-            rows_of(&disk, height, changes, nodes, &mut rows);
-            writing += start.elapsed();
+            let nodes = rooting.time(|| root(&disk, &mut recent, height, &changes, at_once));
+            writing.time(|| rows_of(&disk, height, changes, nodes, &mut rows));
         }
-        let start = Instant::now();
-        disk.commit(rows, ((group + 1) * GROUP).saturating_sub(KEPT));
-        writing += start.elapsed();
+        writing.time(|| disk.commit(rows, ((group + 1) * GROUP).saturating_sub(KEPT)));
     }
     let size = size(directory.path());
     drop(disk);
@@ -347,22 +341,20 @@ fn nomt() {
     all.sort_by_key(|(key, _)| *key);
     let session = nomt.begin_session(SessionParams::default());
     session.finish(all).unwrap().commit(&nomt).unwrap();
-    let (mut rooting, mut writing) = (Duration::ZERO, Duration::ZERO);
+    let (mut rooting, mut writing) = (Watch::default(), Watch::default());
     for height in 1..=BLOCKS {
         let changes: BTreeMap<_, _> = (0..UPDATES)
             .map(|_| (key(random.next() % KEYS), value(&mut random, height)))
             .collect();
-        let start = Instant::now();
-        let changes: BTreeMap<_, _> = changes
-            .into_iter()
-            .map(|(key, value)| (sha256(&key), KeyReadWrite::Write(Some(value))))
-            .collect();
-        let session = nomt.begin_session(SessionParams::default());
-        let finished = session.finish(changes.into_iter().collect()).unwrap();
-        rooting += start.elapsed();
-        let start = Instant::now();
-        finished.commit(&nomt).unwrap();
-        writing += start.elapsed();
+        let finished = rooting.time(|| {
+            let changes: BTreeMap<_, _> = changes
+                .into_iter()
+                .map(|(key, value)| (sha256(&key), KeyReadWrite::Write(Some(value))))
+                .collect();
+            let session = nomt.begin_session(SessionParams::default());
+            session.finish(changes.into_iter().collect()).unwrap()
+        });
+        writing.time(|| finished.commit(&nomt).unwrap());
     }
     let size = size(directory.path());
     drop(nomt);
@@ -374,12 +366,12 @@ fn nomt() {
 
 fn main() {
     println!(
-        "{:24} {:>8} {:>8} {:>8} {:>8}",
-        "", "root", "write", "disk", "open"
+        "{:20} {:>17} {:>17} {:>8} {:>8}",
+        "", "root, us/key", "write, us/key", "disk", "open"
     );
     println!(
-        "{:24} {:>8} {:>8} {:>8} {:>8}",
-        "", "us/key", "us/key", "MB", "ms"
+        "{:20} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "clock", "cpu", "clock", "cpu", "MB", "ms"
     );
     jmt_over::<Redb>(false);
     jmt_over::<Redb>(true);

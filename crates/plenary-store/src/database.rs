@@ -2,21 +2,25 @@
 
 use crate::{
     error::{File, StoreError, unreadable},
+    rows::{self, Pairs, Row},
     tree::{Nodes, decode_node},
 };
 use bytes::Bytes;
 use jmt::storage::Node;
 use plenary_service::state::{StateError, StateView};
-use plenary_types::{BlockHash, Digest, Genesis, GenesisHash, StateKey, Versioned, decode};
+use plenary_types::{
+    BlockHash, Changes, Digest, Genesis, GenesisHash, StateKey, Versioned, decode,
+};
 use redb::{
     Builder, Database, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition,
     WriteTransaction,
 };
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// The version of the tables and of the ledger.
 pub(crate) const FORMAT: u32 = 1;
 /// What redb may keep in memory, in bytes.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// How long redb's magic number is.
 const MAGIC_BYTES: u64 = 9;
@@ -29,11 +33,11 @@ pub(crate) type Reading = ReadOnlyTable<&'static [u8], &'static [u8]>;
 pub(crate) const META: Table = Table::new("meta");
 /// State key -> encoded versioned value.
 pub(crate) const VALUES: Table = Table::new("values");
-/// Height, state key -> what the block of that height replaced; empty where there was nothing.
+/// Height -> the values that the block of that height replaced, as [`rows`] writes them.
 pub(crate) const OLD_VALUES: Table = Table::new("old values");
 /// Path -> tree node.
 pub(crate) const NODES: Table = Table::new("nodes");
-/// Height, path -> what the block of that height replaced; empty where there was nothing.
+/// Height -> the tree nodes that the block of that height replaced, as [`rows`] writes them.
 pub(crate) const OLD_NODES: Table = Table::new("old nodes");
 /// Height -> the record's offset in the ledger.
 pub(crate) const OFFSETS: Table = Table::new("offsets");
@@ -203,40 +207,57 @@ pub(crate) fn write_tip(
     Ok(())
 }
 
-/// A key under a height, so that rows sort by height.
-pub(crate) fn at_height(height: u64, key: &[u8]) -> Vec<u8> {
-    [&height.to_be_bytes()[..], key].concat()
-}
-
-/// The height and the key of [`at_height`].
-pub(crate) fn split_height(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (height, key) = bytes.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*height), key))
-}
-
-/// Replaces the rows of one block in `table`, and keeps what was there in `old` under the block's
-/// height. A value of `None` removes. `replaced` is given what each
-/// row had, in order; nothing where there was none.
-pub(crate) fn replace(
-    table: &mut redb::Table<&'static [u8], &'static [u8]>,
-    old: &mut redb::Table<&'static [u8], &'static [u8]>,
-    height: u64,
-    rows: impl IntoIterator<Item = (impl AsRef<[u8]>, Option<impl AsRef<[u8]>>)>,
-    mut replaced: impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    for (key, value) in rows {
-        let key = key.as_ref();
-        let before = match &value {
-            Some(value) => table.insert(key, value.as_ref()),
-            None => table.remove(key),
-        };
-        let before = before?;
-        let before = before.as_ref().map_or(&[][..], |row| row.value());
-        let row = at_height(height, key);
-        old.insert(row.as_slice(), before)?;
-        replaced(before)?;
+/// Writes what several blocks, oldest first, changed in `table`, each key once; and in `old`, for
+/// each block, what it replaced, which is also given back.
+pub(crate) fn write_blocks<'a, V: 'a, C>(
+    transaction: &WriteTransaction,
+    (table, old): (Table, Table),
+    blocks: impl IntoIterator<Item = (u64, C)>,
+    encode: impl Fn(&V) -> Vec<u8>,
+) -> Result<Vec<Pairs<'a>>, StoreError>
+where
+    C: IntoIterator<Item = (&'a [u8], Option<&'a V>)>,
+{
+    // Of each key: the first block that changed it, and its last value.
+    let mut last: BTreeMap<&[u8], (usize, Option<&V>)> = BTreeMap::new();
+    let mut heights = Vec::new();
+    let mut replaced: Vec<Pairs<'a>> = Vec::new();
+    for (index, (height, changes)) in blocks.into_iter().enumerate() {
+        let mut pairs = Pairs::new();
+        for (key, change) in changes {
+            match last.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert((index, change));
+                }
+                Entry::Occupied(mut entry) => {
+                    let before = std::mem::replace(&mut entry.get_mut().1, change);
+                    pairs.push((key, before.map(&encode).unwrap_or_default()));
+                }
+            }
+        }
+        heights.push(height);
+        replaced.push(pairs);
     }
-    Ok(())
+    let mut table = transaction.open_table(table)?;
+    for (key, (first, change)) in last {
+        let before = match change {
+            Some(value) => table.insert(key, encode(value).as_slice())?,
+            None => table.remove(key)?,
+        };
+        if let Some(pairs) = replaced.get_mut(first) {
+            let before = before.map(|row| row.value().to_vec());
+            pairs.push((key, before.unwrap_or_default()));
+        }
+    }
+    let mut old = transaction.open_table(old)?;
+    for (height, pairs) in heights.iter().zip(&mut replaced) {
+        pairs.sort_unstable_by_key(|(key, _)| *key);
+        old.insert(
+            height.to_be_bytes().as_slice(),
+            rows::encode(pairs).as_slice(),
+        )?;
+    }
+    Ok(replaced)
 }
 
 /// Removes what blocks below `height` replaced.
@@ -285,31 +306,32 @@ impl Snapshot {
         })
     }
 
-    /// Every value that a kept block replaced: height, key, what it had.
-    pub(crate) fn old_values(
-        &self,
-    ) -> impl Iterator<Item = Result<(u64, StateKey, Option<Versioned>), StateError>> {
-        let rows = self.old_values.range::<&[u8]>(..);
-        let (rows, failed) = match rows {
-            Ok(rows) => (Some(rows), None),
-            Err(error) => (None, Some(Err(unreadable(error)))),
+    /// The values that the block of `height` replaced, as far as that is kept.
+    pub(crate) fn old_values(&self, height: u64) -> Result<Changes, StateError> {
+        let bytes = self.old_values.get(height.to_be_bytes().as_slice());
+        let Some(bytes) = bytes.map_err(unreadable)? else {
+            return Ok(Changes::new());
         };
-        let rows = rows.into_iter().flatten().map(|row| {
-            let (key, value) = row.map_err(unreadable)?;
-            let (height, key) = split_height(key.value()).ok_or_else(damaged)?;
-            Ok((height, state_key(key)?, old_value(value.value())?))
+        let row = Row::new(bytes.value()).ok_or_else(damaged)?;
+        let pairs = (0..row.len()).map(|index| {
+            let (key, value) = row.pair(index).ok_or_else(damaged)?;
+            old_value(key, value)
         });
-        failed.into_iter().chain(rows)
+        pairs.collect()
     }
 
     /// A tree node as it was after the block of `height`, which is at most the snapshot's.
     pub(crate) fn node_at(&self, height: u64, path: &[u8]) -> Result<Option<Node>, StateError> {
         for later in height + 1..=self.tip.height {
-            let key = at_height(later, path);
-            let row = self.old_nodes.get(key.as_slice()).map_err(unreadable)?;
-            if let Some(row) = row {
-                let bytes = row.value();
-                return (!bytes.is_empty()).then(|| decode_node(bytes)).transpose();
+            let bytes = self.old_nodes.get(later.to_be_bytes().as_slice());
+            let Some(bytes) = bytes.map_err(unreadable)? else {
+                continue;
+            };
+            let row = Row::new(bytes.value()).ok_or_else(damaged)?;
+            match row.get(path).ok_or_else(damaged)? {
+                Some([]) => return Ok(None),
+                Some(node) => return decode_node(node).map(Some),
+                None => {}
             }
         }
         let row = self.nodes.get(path).map_err(unreadable)?;
@@ -329,9 +351,13 @@ fn value(bytes: &[u8]) -> Result<Versioned, StateError> {
     decode(Bytes::copy_from_slice(bytes)).map_err(|_| damaged())
 }
 
-/// A row of the old values: no bytes where there was no value.
-pub(crate) fn old_value(bytes: &[u8]) -> Result<Option<Versioned>, StateError> {
-    (!bytes.is_empty()).then(|| value(bytes)).transpose()
+/// A pair of what a block replaced: no bytes where there was no value.
+pub(crate) fn old_value(
+    key: &[u8],
+    bytes: &[u8],
+) -> Result<(StateKey, Option<Versioned>), StateError> {
+    let value = (!bytes.is_empty()).then(|| value(bytes)).transpose()?;
+    Ok((state_key(key)?, value))
 }
 
 impl StateView for Snapshot {

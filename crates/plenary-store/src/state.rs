@@ -6,7 +6,9 @@
 //! so a view is a list of layers: made in a moment, and never changed by what is applied later.
 
 use crate::{
-    database::{NODES, OLD_NODES, OLD_VALUES, Snapshot, Tip, VALUES, old_value, prune, replace},
+    database::{
+        NODES, OLD_NODES, OLD_VALUES, Snapshot, Tip, VALUES, old_value, prune, write_blocks,
+    },
     error::StoreError,
     tree::{self, NodeChanges, Nodes, encode_node, other_leaf, way},
 };
@@ -50,41 +52,33 @@ impl Prepared {
             nodes,
         })
     }
+}
 
-    /// Writes the block's values and nodes, keeping what they replace. Gives the values replaced.
-    pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<Changes, StoreError> {
-        let open = |table| transaction.open_table(table);
-        let mut old = Changes::new();
-        let mut keys = self.changes.keys();
-        let rows = self.changes.iter().map(|(key, change)| {
-            let value = change.as_ref().map(encode);
-            (key.as_bytes(), value)
-        });
-        replace(
-            &mut open(VALUES)?,
-            &mut open(OLD_VALUES)?,
-            self.height,
-            rows,
-            |before| {
-                if let Some(key) = keys.next() {
-                    old.insert(key.clone(), old_value(before)?);
-                }
-                Ok(())
-            },
-        )?;
-        let rows = self.nodes.iter().map(|(path, node)| {
-            let node = node.as_ref().map(encode_node);
-            (path, node)
-        });
-        replace(
-            &mut open(NODES)?,
-            &mut open(OLD_NODES)?,
-            self.height,
-            rows,
-            |_| Ok(()),
-        )?;
-        Ok(old)
-    }
+/// Writes the values and nodes of blocks, oldest first, keeping what each replaces. Gives the
+/// values that each replaced.
+pub(crate) fn write(
+    transaction: &WriteTransaction,
+    blocks: &[Arc<Prepared>],
+) -> Result<Vec<Changes>, StoreError> {
+    let values = blocks.iter().map(|block| {
+        let changes = block.changes.iter();
+        let changes = changes.map(|(key, change)| (key.as_bytes(), change.as_ref()));
+        (block.height, changes)
+    });
+    let old = write_blocks(transaction, (VALUES, OLD_VALUES), values, |value| {
+        encode(value).into()
+    })?;
+    let nodes = blocks.iter().map(|block| {
+        let changes = block.nodes.iter();
+        let changes = changes.map(|(path, node)| (path.as_slice(), node.as_ref()));
+        (block.height, changes)
+    });
+    write_blocks(transaction, (NODES, OLD_NODES), nodes, encode_node)?;
+    let old = old.iter().map(|pairs| {
+        let pairs = pairs.iter().map(|(key, value)| old_value(key, value));
+        Ok(pairs.collect::<Result<Changes, StateError>>()?)
+    });
+    old.collect()
 }
 
 struct Inner {
@@ -178,22 +172,14 @@ impl State {
     pub(crate) fn open(flushed: Arc<Snapshot>) -> Result<Self, StoreError> {
         let height = flushed.tip.height;
         let first = (height + 1).saturating_sub(READABLE_HEIGHTS - 1).max(1);
-        let mut old: Vec<Changes> = (first..=height).map(|_| Changes::new()).collect();
-        for row in flushed.old_values() {
-            let (height, key, value) = row?;
-            let index = height
-                .checked_sub(first)
-                .and_then(|i| usize::try_from(i).ok());
-            if let Some(changes) = index.and_then(|index| old.get_mut(index)) {
-                changes.insert(key, value);
-            }
-        }
+        let old = (first..=height).map(|height| Ok(Arc::new(flushed.old_values(height)?)));
+        let old = old.collect::<Result<_, StateError>>()?;
         Ok(Self {
             inner: RwLock::new(Inner {
                 tip: flushed.tip,
                 flushed,
                 unflushed: VecDeque::new(),
-                old: old.into_iter().map(Arc::new).collect(),
+                old,
             }),
         })
     }

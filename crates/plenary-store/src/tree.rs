@@ -17,13 +17,13 @@ use plenary_types::{
     Changes, Digest, StateKey, encode,
     state_proof::{EMPTY, StateLeaf, branch, place},
 };
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Where a node is: the number of nibbles from the root, then the nibbles, two a byte.
 pub(crate) type NodePath = Vec<u8>;
 
 /// What a block changed in the tree: `None` removes.
-pub(crate) type NodeChanges = BTreeMap<NodePath, Option<Node>>;
+pub(crate) type NodeChanges = HashMap<NodePath, Option<Node>>;
 
 /// A tree at one point, for reading.
 pub(crate) trait Nodes {

@@ -78,7 +78,7 @@ pub enum AuditError {
 ///
 /// The first thing that is wrong, and where.
 pub fn audit(
-    service: Service,
+    service: impl Into<Arc<Service>>,
     genesis: &Genesis,
     data_dir: &Path,
     mut progress: impl FnMut(u64, u64),

@@ -75,7 +75,7 @@ pub struct Mempool {
     arrivals: u64,
     queue: BTreeMap<u64, Arc<Candidate>>,
     places: HashMap<TransactionHash, u64>,
-    operations: HashMap<OperationId, TransactionHash>,
+    operations: HashMap<OperationId, Vec<TransactionHash>>,
     loads: HashMap<PublicKey, Load>,
     bytes: usize,
 }
@@ -104,9 +104,10 @@ impl Mempool {
         self.queue.get(self.places.get(hash)?)
     }
 
-    /// The waiting transaction that has this operation.
-    pub fn with_operation(&self, id: &OperationId) -> Option<&Arc<Candidate>> {
-        self.get(self.operations.get(id)?)
+    /// The waiting transactions that have this operation, by arrival.
+    pub fn with_operation(&self, id: &OperationId) -> Vec<Arc<Candidate>> {
+        let hashes = self.operations.get(id).into_iter().flatten();
+        hashes.filter_map(|hash| self.get(hash)).cloned().collect()
     }
 
     /// Adds a transaction; one that is here already is left in its place.
@@ -128,7 +129,7 @@ impl Mempool {
         self.bytes += candidate.size;
         self.places.insert(candidate.hash, place);
         for id in &candidate.operations {
-            self.operations.entry(*id).or_insert(candidate.hash);
+            self.operations.entry(*id).or_default().push(candidate.hash);
         }
         self.queue.insert(place, candidate);
         Ok(())
@@ -170,8 +171,11 @@ impl Mempool {
             }
         }
         for id in &candidate.operations {
-            if self.operations.get(id) == Some(hash) {
-                self.operations.remove(id);
+            if let Some(hashes) = self.operations.get_mut(id) {
+                hashes.retain(|other| other != hash);
+                if hashes.is_empty() {
+                    self.operations.remove(id);
+                }
             }
         }
         Some(candidate)

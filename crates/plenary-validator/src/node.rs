@@ -142,7 +142,7 @@ impl Node {
 
     /// The waiting transaction that has this operation.
     pub fn pending_operation(&self, id: &OperationId) -> Option<Arc<Candidate>> {
-        self.mempool.lock().with_operation(id).cloned()
+        self.mempool.lock().with_operation(id).into_iter().next()
     }
 
     /// The waiting transaction with this hash.
@@ -360,8 +360,9 @@ impl Node {
                     continue;
                 }
                 for id in transaction.operation_ids() {
-                    let other = mempool.with_operation(&id).map(|other| other.hash);
-                    superseded.extend(other.and_then(|other| mempool.remove(&other)));
+                    for other in mempool.with_operation(&id) {
+                        superseded.extend(mempool.remove(&other.hash));
+                    }
                 }
             }
             if mempool.is_empty() {

@@ -124,7 +124,10 @@ fn system_time() -> Timestamp {
 /// # Errors
 ///
 /// What is wrong, and what to do about it.
-pub async fn start(service: Service, settings: Settings) -> Result<Validator, StartError> {
+pub async fn start(
+    service: impl Into<Arc<Service>>,
+    settings: Settings,
+) -> Result<Validator, StartError> {
     let Settings {
         genesis,
         key,
@@ -134,6 +137,7 @@ pub async fn start(service: Service, settings: Settings) -> Result<Validator, St
         peers,
         double_run,
     } = settings;
+    let service = service.into();
     let paths = Arc::new(service.openapi_paths());
     let executor = Arc::new(Executor::new(service, Options { double_run })?);
     let changes = executor.genesis(&genesis)?;

@@ -2,6 +2,7 @@
 
 use crate::demo::Demo;
 use plenary_service::Service;
+use std::sync::Arc;
 
 /// What [`run`](crate::run) runs: a service, and its demo where the author gives one.
 ///
@@ -15,7 +16,7 @@ use plenary_service::Service;
 /// }
 /// ```
 pub struct App {
-    pub(crate) service: Service,
+    pub(crate) service: Arc<Service>,
     pub(crate) demo: Option<Demo>,
 }
 
@@ -23,7 +24,7 @@ impl App {
     /// An app without a demo.
     pub fn new(service: Service) -> Self {
         Self {
-            service,
+            service: Arc::new(service),
             demo: None,
         }
     }

@@ -254,12 +254,18 @@ impl Config {
         for (index, peer) in self.peers.iter().enumerate() {
             let place = format!("p2p.peers[{index}].key");
             if genesis.validator(&peer.key).is_none() {
-                let problem = format!("{} is the key of no validator of the genesis", peer.key);
+                let problem = format!(
+                    "{} (of {:?}) is the key of no validator of the genesis",
+                    peer.key, peer.name
+                );
                 report(&place, problem);
             } else if peer.key != own && !seen.insert(peer.key) {
                 report(
                     &place,
-                    format!("{} is the key of another peer too", peer.key),
+                    format!(
+                        "{} (of {:?}) is the key of another peer too",
+                        peer.key, peer.name
+                    ),
                 );
             } else if peer.key != own {
                 peers.push((peer.key, peer.address));
@@ -299,6 +305,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::network::{Network, Plan};
+    use plenary_service::Service;
     use plenary_types::genesis::ClientSignatures;
     use std::fs;
 
@@ -314,8 +321,7 @@ mod tests {
             network: "test".into(),
             validators: 4,
             clients: ClientSignatures::Required,
-            service: service(),
-            config: serde_json::json!({}),
+            service: Arc::new(Service::new("ledger", "1.0.0")),
             http_port: 0,
             p2p_port: 0,
         };

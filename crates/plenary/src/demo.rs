@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn a_step_takes_what_it_needs_from_earlier_answers() {
         let mut answers = Answers::default();
-        answers.add("Create", br#"{"id":"PKG-1","count":2,"items":[{"name":"bolt"}]}"#);
+        answers.add(
+            "Create",
+            br#"{"id":"PKG-1","count":2,"items":[{"name":"bolt"}]}"#,
+        );
         answers.add("Greet", b"hello");
         assert_eq!(answers.text("Create", "/id").unwrap(), "PKG-1");
         assert_eq!(answers.text("Create", "/count").unwrap(), "2");

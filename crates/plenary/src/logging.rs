@@ -1,7 +1,10 @@
 //! The log of a node, on standard error.
 
 use std::io;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+/// What is logged unless told otherwise: of the engine, what someone should look at.
+const FILTER: &str = "info,commonware=warn";
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -16,8 +19,13 @@ pub(crate) enum LogFormat {
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogArgs {
     /// What to log: a level, or levels by module, such as `info,plenary_validator=debug`
-    #[arg(long, env = "PLENARY_LOG", value_name = "FILTER", default_value = "info")]
-    log: EnvFilter,
+    #[arg(
+        long,
+        env = "PLENARY_LOG",
+        value_name = "FILTER",
+        default_value = FILTER, value_parser = filter
+    )]
+    log: Box<EnvFilter>,
     /// How to write log lines
     #[arg(
         long,
@@ -28,10 +36,14 @@ pub(crate) struct LogArgs {
     log_format: LogFormat,
 }
 
+fn filter(text: &str) -> Result<Box<EnvFilter>, ParseError> {
+    text.parse().map(Box::new)
+}
+
 /// Starts logging. Only the first call in a process counts.
 pub(crate) fn start(args: LogArgs) {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(args.log)
+        .with_env_filter(*args.log)
         .with_writer(io::stderr);
     // An error says that logging has been started before.
     let _ = match args.log_format {

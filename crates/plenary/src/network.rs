@@ -10,14 +10,16 @@ use crate::{
     keys::{self, KeyError},
     ports::Ports,
 };
+use plenary_service::{Executor, Options, SeedError, Service, ServiceError};
 use plenary_types::{
-    Genesis, GenesisError, PrivateKey, ServiceId, Timestamp,
+    Genesis, GenesisError, PrivateKey, Timestamp,
     genesis::{ClientSignatures, Member},
 };
 use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 use toml_edit::{DocumentMut, Item};
@@ -39,10 +41,8 @@ pub(crate) struct Plan {
     pub(crate) validators: u16,
     /// Whether clients must sign.
     pub(crate) clients: ClientSignatures,
-    /// What it runs.
-    pub(crate) service: ServiceId,
-    /// What the service's genesis function is given.
-    pub(crate) config: serde_json::Value,
+    /// What it runs, from the config that the service's author gives.
+    pub(crate) service: Arc<Service>,
     /// The first validator's HTTP port, the others count up; 0 lets the system choose them all.
     pub(crate) http_port: u16,
     /// The same for the ports between validators.
@@ -104,6 +104,12 @@ pub(crate) enum NetworkError {
         /// The key that was looked for.
         key: &'static str,
     },
+    /// The service is not well declared.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The service cannot start from its config.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// The plan is no genesis.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
@@ -152,11 +158,14 @@ impl Network {
             plan.network.as_str(),
             now(),
             plan.clients,
-            plan.service.clone(),
+            plan.service.id().clone(),
             members.collect(),
             Vec::new(),
-            plan.config.clone(),
+            plan.service.config().clone(),
         )?;
+        // What no validator could start is not made.
+        Executor::new(plan.service.clone(), Options::default())?.genesis(&genesis)?;
+
         // Everything is written beside the directory and moved there at once, so that no half of
         // a network is ever taken for one.
         let parent = match directory.parent() {
@@ -379,13 +388,12 @@ listen = "{p2p}"
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use plenary_types::Problem;
+    use serde_json::json;
     use std::collections::BTreeSet;
 
-    fn service() -> ServiceId {
-        ServiceId {
-            name: "ledger".into(),
-            version: "1.0.0".into(),
-        }
+    fn service() -> Service {
+        Service::new("ledger", "1.0.0").default_config(json!({ "operators": ["OPR-001"] }))
     }
 
     fn plan() -> Plan {
@@ -393,8 +401,7 @@ mod tests {
             network: "test".into(),
             validators: 4,
             clients: ClientSignatures::Optional,
-            service: service(),
-            config: serde_json::json!({ "operators": ["OPR-001"] }),
+            service: Arc::new(service()),
             http_port: 0,
             p2p_port: 0,
         }
@@ -407,11 +414,11 @@ mod tests {
         let made = Network::create(&path, &plan()).unwrap();
         let read = Network::open(&path).unwrap();
         assert_eq!(read.genesis.hash(), made.genesis.hash());
-        assert_eq!(read.genesis.config, plan().config);
+        assert_eq!(read.genesis.config, *service().config());
         assert_eq!(read.genesis.clients, ClientSignatures::Optional);
         assert_eq!(read.nodes.len(), 4);
         for (index, node) in read.nodes.iter().enumerate() {
-            let ready = node.config.node(&service()).unwrap();
+            let ready = node.config.node(service().id()).unwrap();
             // The name tells the index that certificates use.
             assert_eq!(ready.name, format!("validator-{index}"));
             let (position, _) = read.genesis.validator(&ready.key.public_key()).unwrap();
@@ -459,6 +466,22 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_cannot_start_gets_no_network() {
+        let directory = tempfile::tempdir().unwrap();
+        let refusing =
+            service().genesis(|_, _| Err(Problem::unprocessable("no-operators", "none")));
+        let unclear = service().genesis(|_, _| Ok(())).opens_session();
+        for service in [refusing, unclear] {
+            let plan = Plan {
+                service: Arc::new(service),
+                ..plan()
+            };
+            assert!(Network::create(&directory.path().join("network"), &plan).is_err());
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
     fn taken_ports_are_replaced_everywhere_and_nothing_else_is() {
         let directory = tempfile::tempdir().unwrap();
         let mut network = Network::create(directory.path(), &plan()).unwrap();
@@ -488,7 +511,7 @@ mod tests {
             .collect();
         assert_eq!(texts(&network), expected);
         for node in &network.nodes {
-            node.config.node(&service()).unwrap();
+            node.config.node(service().id()).unwrap();
         }
     }
 }

@@ -69,7 +69,9 @@ pub(crate) enum RemoteError {
         problem: Box<Problem>,
     },
     /// The answer is not of the expected form.
-    #[error("{url} answers {status} with what this program cannot read; is it a validator of Plenary?")]
+    #[error(
+        "{url} answers {status} with what this program cannot read; is it a validator of Plenary?"
+    )]
     Form {
         /// Who answered.
         url: String,
@@ -99,7 +101,9 @@ impl Remote {
             .connect_timeout(CONNECT_WITHIN)
             .build()
             .map_err(RemoteError::Client)?;
-        let urls = urls.into_iter().map(|url| url.trim_end_matches('/').to_owned());
+        let urls = urls
+            .into_iter()
+            .map(|url| url.trim_end_matches('/').to_owned());
         Ok(Self {
             client,
             urls: urls.collect(),
@@ -123,7 +127,9 @@ impl Remote {
     /// Gets a resource of the framework: `status`, `receipts/{hash}`.
     pub(crate) async fn get<T: DeserializeOwned>(&self, resource: &str) -> Result<T, RemoteError> {
         let path = format!("/plenary/v1/{resource}");
-        let (url, reply) = self.first(|url| Ok(self.client.get(format!("{url}{path}")))).await?;
+        let (url, reply) = self
+            .first(|url| Ok(self.client.get(format!("{url}{path}"))))
+            .await?;
         let form = || RemoteError::Form {
             url: url.clone(),
             status: reply.status,
@@ -173,7 +179,9 @@ impl Remote {
             let method = request.method.as_str().as_bytes();
             // Every method of a service is one of HTTP's.
             let method = reqwest::Method::from_bytes(method).unwrap_or_default();
-            let mut http = self.client.request(method, format!("{url}{}", request.target));
+            let mut http = self
+                .client
+                .request(method, format!("{url}{}", request.target));
             if !request.content_type.is_empty() {
                 http = http.header(CONTENT_TYPE, &request.content_type);
             }

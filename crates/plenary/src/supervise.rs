@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -48,7 +48,11 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     /// Its log.
     pub(crate) log: PathBuf,
+    /// Where this run begins in the log.
+    log_start: u64,
     child: Child,
+    /// Closed to stop it. Kept apart from the child, whose standard input is closed by waiting.
+    input: Option<ChildStdin>,
 }
 
 /// The children of this process.
@@ -155,7 +159,11 @@ impl Logs {
 
 impl Cluster {
     /// Starts a process for every node. They run handlers twice where `double_run`.
-    pub(crate) fn spawn(nodes: &[Node], logs: Logs, double_run: bool) -> Result<Self, ClusterError> {
+    pub(crate) fn spawn(
+        nodes: &[Node],
+        logs: Logs,
+        double_run: bool,
+    ) -> Result<Self, ClusterError> {
         let nodes = nodes.iter().zip(logs.0);
         let nodes = nodes.map(|(node, (log, file))| spawn(node, log, file, double_run));
         Ok(Self {
@@ -165,7 +173,10 @@ impl Cluster {
 
     /// The nodes' URLs.
     pub(crate) fn urls(&self) -> Vec<String> {
-        let urls = self.nodes.iter().map(|node| format!("http://{}", node.http));
+        let urls = self
+            .nodes
+            .iter()
+            .map(|node| format!("http://{}", node.http));
         urls.collect()
     }
 
@@ -184,7 +195,7 @@ impl Cluster {
                 return Err(ClusterError::NotReady {
                     name: node.name.clone(),
                     log: node.log.clone(),
-                    tail: tail(&node.log),
+                    tail: node.tail(),
                 });
             }
         }
@@ -201,7 +212,7 @@ impl Cluster {
                         name,
                         status,
                         log: node.log.clone(),
-                        tail: tail(&node.log),
+                        tail: node.tail(),
                     },
                     Err(source) => ClusterError::Watch { name, source },
                 }
@@ -214,7 +225,7 @@ impl Cluster {
     /// Asks all children to stop, waits for them, and kills those that do not. Names those.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         for node in &mut self.nodes {
-            drop(node.child.stdin.take());
+            drop(node.input.take());
         }
         let deadline = Instant::now() + STOP_WITHIN;
         let mut killed = Vec::new();
@@ -231,12 +242,15 @@ impl Cluster {
 
 fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Running, ClusterError> {
     let errors = file.try_clone().map_err(files::on("write", &log))?;
+    let log_start = file.metadata().map_err(files::on("read", &log))?.len();
     let cannot = |source| ClusterError::Spawn {
         name: node.name.clone(),
         source,
     };
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
-    command.args(["start", "--stop-with-stdin", "--config"]).arg(&node.config.path);
+    command
+        .args(["start", "--stop-with-stdin", "--config"])
+        .arg(&node.config.path);
     if double_run {
         command.arg("--double-run");
     }
@@ -256,12 +270,14 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
     // A Ctrl-C in the terminal is for this process, which then stops the children in order.
     #[cfg(unix)]
     command.process_group(0);
-    let child = command.spawn().map_err(cannot)?;
+    let mut child = command.spawn().map_err(cannot)?;
     Ok(Running {
         name: node.name.clone(),
         http: node.config.http,
         pid: child.id().unwrap_or_default(),
         log,
+        log_start,
+        input: child.stdin.take(),
         child,
     })
 }
@@ -273,23 +289,27 @@ async fn until_ready(node: &Remote) {
     }
 }
 
-/// The last lines of a log.
-fn tail(path: &Path) -> String {
-    let read = || -> io::Result<VecDeque<String>> {
-        let mut file = File::open(path)?;
-        let end = file.seek(SeekFrom::End(0))?;
-        file.seek(SeekFrom::Start(end.saturating_sub(TAIL_BYTES)))?;
-        let mut last = VecDeque::new();
-        for line in BufReader::new(file).split(b'\n') {
-            if last.len() == TAIL_LINES {
-                last.pop_front();
+impl Running {
+    /// The last lines that this run wrote into the log.
+    fn tail(&self) -> String {
+        let read = || -> io::Result<VecDeque<String>> {
+            let mut file = File::open(&self.log)?;
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(
+                end.saturating_sub(TAIL_BYTES).max(self.log_start),
+            ))?;
+            let mut last = VecDeque::new();
+            for line in BufReader::new(file).split(b'\n') {
+                if last.len() == TAIL_LINES {
+                    last.pop_front();
+                }
+                last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
             }
-            last.push_back(format!("  {}", String::from_utf8_lossy(&line?)));
+            Ok(last)
+        };
+        match read() {
+            Ok(lines) => Vec::from(lines).join("\n"),
+            Err(error) => format!("  ({error})"),
         }
-        Ok(last)
-    };
-    match read() {
-        Ok(lines) => Vec::from(lines).join("\n"),
-        Err(error) => format!("  ({error})"),
     }
 }

@@ -1,7 +1,7 @@
 //! What a network of the supply chain starts with: the `config` of its genesis.
 
 use crate::model::*;
-use plenary_service::{
+use plenary::{
     prelude::*,
     types::{Digest, PrivateKey},
 };

@@ -12,7 +12,7 @@ pub mod genesis;
 pub mod model;
 pub mod steps;
 
-use plenary_service::prelude::*;
+use plenary::prelude::*;
 
 /// The service.
 pub fn service() -> Service {

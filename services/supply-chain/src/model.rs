@@ -1,6 +1,6 @@
 //! What the supply chain keeps, and which step may follow which.
 
-use plenary_service::prelude::*;
+use plenary::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -4,7 +4,7 @@ use crate::{
     genesis::{CATALOGUE, DEMO_SUPPLIER},
     model::*,
 };
-use plenary_service::{prelude::*, types::PrivateKey};
+use plenary::{prelude::*, types::PrivateKey};
 use serde::{Deserialize, Serialize};
 
 /// Longest destination of a label, in bytes.

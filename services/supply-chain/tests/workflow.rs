@@ -1,8 +1,8 @@
 //! The workflow as its users see it: what every step answers, and what is refused.
 #![allow(missing_docs)]
 
-use plenary_service::{
-    testing::{TestResponse, TestService, TestSession},
+use plenary::{
+    service::testing::{TestResponse, TestService, TestSession},
     types::{Outcome, SessionId},
 };
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use supply_chain::{
 /// Where steps are sent: as transactions of their own, or into one session.
 enum Client {
     Direct,
-    Session(TestSession),
+    Session(Box<TestSession>),
 }
 
 impl Client {
@@ -161,7 +161,7 @@ fn seven_steps_ship_a_package_in_direct_mode() {
 #[test]
 fn the_same_steps_ship_a_package_as_one_transaction() {
     let mut network = TestService::new(service());
-    let mut client = Client::Session(network.session());
+    let mut client = Client::Session(Box::new(network.session()));
     let package = whole_workflow(&mut network, &mut client);
     assert_eq!(
         network.height(),

@@ -99,6 +99,7 @@ pub(super) async fn misbehave(
     let mut led = View::zero();
     loop {
         tokio::select! {
+            biased;
             vote = votes.1.recv() => {
                 let Ok((_, bytes)) = vote else { return };
                 if behaviour == Misbehaviour::Garbage {

@@ -209,7 +209,8 @@ impl Network {
         let task = context.spawn(move |context| async move {
             let first = context.child("first").spawn(first);
             let second = context.child("second").spawn(second);
-            select_all([first, second]).await;
+            // Either's end is the end of both.
+            let _ = select_all([first, second]).await;
         });
         self.enter(validator, task, vec![engine_first, engine_second])
             .await;

@@ -6,11 +6,11 @@ use plenary_consensus::{Acknowledgement, Application, Demand, Proposal};
 use plenary_types::{
     Block, BlockHash, Certificate, Digest, Genesis, Header, Method, Operation, Outcome, PrivateKey,
     PublicKey, Request, Response, ServiceId, Signature, Timestamp, Transaction, TransactionHash,
-    block::{outcome_leaves, transactions_root},
+    block::{outcomes_root, transactions_root},
     evidence::Evidence,
     genesis::{ClientSignatures, Member},
-    merkle,
     operation::Author,
+    transaction::Content,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,7 +59,7 @@ pub(crate) fn entry(text: &[u8]) -> Transaction {
             body: Bytes::copy_from_slice(text),
         },
         author: Author::Anonymous {
-            nonce: Bytes::new(),
+            nonce: Bytes::from_static(b"log"),
         },
         time: Timestamp(0),
         reads: Vec::new(),
@@ -69,13 +69,14 @@ pub(crate) fn entry(text: &[u8]) -> Transaction {
             body: Bytes::new(),
         },
     };
-    Transaction {
+    let content = Content {
         service: service(),
         operations: vec![operation],
         commitment: None,
         originator: PublicKey([0; 32]),
         signature: Signature([0; 64]),
-    }
+    };
+    Transaction::new(&content).unwrap()
 }
 
 /// A final block, and its certificate where it has one.
@@ -164,6 +165,12 @@ impl Log {
         self.state.lock().chain.clone()
     }
 
+    /// The hashes of the final blocks.
+    pub(crate) fn hashes(&self) -> Vec<BlockHash> {
+        let state = self.state.lock();
+        state.chain.iter().map(|(block, _)| block.hash()).collect()
+    }
+
     /// The texts in it, in order.
     pub(crate) fn texts(&self) -> Vec<Bytes> {
         let state = self.state.lock();
@@ -246,7 +253,7 @@ impl Application for Log {
             time: proposal.now.max(parent.time),
             count: transactions.len() as u32,
             transactions: transactions_root(&transactions),
-            outcomes: merkle::root(outcome_leaves(&transactions, &outcomes)),
+            outcomes: outcomes_root(&transactions, &outcomes),
             state: state_after(parent, &transactions),
         };
         Some(Block {

@@ -2,6 +2,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod byzantine;
+mod crash;
 mod log;
-mod simulated;
+mod partition;
+mod rest;
 mod tcp;
+mod world;

@@ -104,7 +104,6 @@ fn check_crash(run: &Run, event: usize, seed: u64) {
 fn a_crash_at_any_moment_leaves_a_prefix_with_everything_acknowledged() {
     for seed in 1..=2 {
         let run = run(seed);
-        eprintln!("{} events", run.disk.events());
         for event in 0..=run.disk.events() {
             for crash in 0..3 {
                 let crash_seed = seed * 1_000_000 + event as u64 * 10 + crash;

@@ -2,9 +2,7 @@
 
 use crate::network::{Network, header};
 use futures::StreamExt as _;
-use plenary_types::{
-    Digest, StateKey, StateProof, genesis::ClientSignatures,
-};
+use plenary_types::{Digest, StateKey, StateProof, genesis::ClientSignatures};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -42,14 +40,22 @@ async fn a_network_describes_itself() {
     assert_eq!(validators["validators"].as_array().unwrap().len(), 4);
     let block = get("/plenary/v1/blocks/2").await;
     assert_eq!(block["header"]["height"], 2);
-    assert_eq!(block["transactions"][0]["outcome"]["outcome"], "committed");
+    assert_eq!(block["transactions"][0]["outcome"], "committed");
     assert_eq!(get("/plenary/v1/evidence").await, json!({ "evidence": [] }));
     let openapi = get("/plenary/v1/openapi.json").await;
     assert_eq!(openapi["openapi"], "3.1.0");
     assert!(openapi["paths"]["/accounts/{account}/deposits"]["post"].is_object());
     assert!(openapi["paths"]["/plenary/v1/receipts/{hash}"]["get"].is_object());
-    let genesis = network.get(0, "/plenary/v1/genesis").await.text().await.unwrap();
-    assert_eq!(plenary_types::Genesis::from_toml(&genesis).unwrap().hash(), network.genesis.hash());
+    let genesis = network
+        .get(0, "/plenary/v1/genesis")
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(
+        plenary_types::Genesis::from_toml(&genesis).unwrap().hash(),
+        network.genesis.hash()
+    );
 
     for (account, value) in [("bob", json!(5)), ("nobody", Value::Null)] {
         let entry = get(&format!("/plenary/v1/state/accounts/{account}")).await;
@@ -76,7 +82,13 @@ async fn events_resume_after_what_a_client_has_seen() {
         network.post(1, "/accounts/ann/deposits", &json!(1)).await;
     }
     let url = network.url(1, "/plenary/v1/events");
-    let resumed = network.http.get(url).header("last-event-id", "1").send().await.unwrap();
+    let resumed = network
+        .http
+        .get(url)
+        .header("last-event-id", "1")
+        .send()
+        .await
+        .unwrap();
     let event = next_event(resumed).await;
     assert!(event.contains("id: 2\n"), "{event}");
     assert!(event.contains("event: block\n"));

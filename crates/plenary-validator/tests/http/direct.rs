@@ -26,8 +26,10 @@ async fn a_request_is_final_when_it_is_answered_and_its_receipt_verifies_offline
     let receipt: Receipt = network.get(0, &target).await.json().await.unwrap();
     receipt.verify(&network.genesis).unwrap();
     assert_eq!(receipt.header.height.to_string(), height);
-    let found = network.get(0, &format!("/plenary/v1/transactions/{transaction}")).await;
-    assert_eq!(found.json::<Value>().await.unwrap()["outcome"]["outcome"], "committed");
+    let found = network
+        .get(0, &format!("/plenary/v1/transactions/{transaction}"))
+        .await;
+    assert_eq!(found.json::<Value>().await.unwrap()["outcome"], "committed");
     let read = network.get(0, "/accounts/ann").await;
     assert_eq!(read.json::<Value>().await.unwrap(), 5);
 }
@@ -36,7 +38,11 @@ async fn a_request_is_final_when_it_is_answered_and_its_receipt_verifies_offline
 async fn a_retry_gets_the_first_answer_from_any_validator_even_after_a_restart() {
     let mut network = Network::start(ClientSignatures::Required).await;
     let deposit = deposit_request("bob", 3);
-    let send = |network: &Network, validator| network.signed(validator, &deposit, &client(), "once").send();
+    let send = |network: &Network, validator| {
+        network
+            .signed(validator, &deposit, &client(), "once")
+            .send()
+    };
     let first = send(&network, 0).await.unwrap();
     let transaction = header(&first, "plenary-tx").to_owned();
     assert_eq!(first.json::<Value>().await.unwrap(), 3);
@@ -51,7 +57,10 @@ async fn a_retry_gets_the_first_answer_from_any_validator_even_after_a_restart()
     assert_eq!(header(&again, "plenary-tx"), transaction);
     // The same nonce for another request is no retry.
     let other = network.signed(1, &deposit_request("bob", 4), &client(), "once");
-    assert_eq!(problem(other.send().await.unwrap()).await, (422, "nonce-reused".into()));
+    assert_eq!(
+        problem(other.send().await.unwrap()).await,
+        (422, "nonce-reused".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +76,12 @@ async fn requests_that_contend_for_one_key_all_end_in_one_effect_each() {
         }
     }
     assert!(committed > 0);
-    let balance = network.get(0, "/accounts/hot").await.json::<u64>().await.unwrap();
+    let balance = network
+        .get(0, "/accounts/hot")
+        .await
+        .json::<u64>()
+        .await
+        .unwrap();
     assert_eq!(balance, committed);
 }
 
@@ -77,15 +91,29 @@ async fn a_handlers_refusal_leaves_no_trace() {
     let transfer = json!({ "from": "nobody", "to": "ann", "amount": 1 });
     let refused = network.post(0, "/transfers", &transfer).await;
     assert_eq!(problem(refused).await, (409, "overdrawn".into()));
-    let status: Value = network.get(0, "/plenary/v1/status").await.json().await.unwrap();
-    assert_eq!((&status["height"], &status["pending"]), (&json!(0), &json!(0)));
+    let status: Value = network
+        .get(0, "/plenary/v1/status")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&status["height"], &status["pending"]),
+        (&json!(0), &json!(0))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_wait_is_told_where_to_ask() {
     let network = Network::start(ClientSignatures::Optional).await;
     let url = network.url(0, "/accounts/eve/deposits");
-    let answer = network.http.post(url).header("prefer", "respond-async").json(&1).send().await;
+    let answer = network
+        .http
+        .post(url)
+        .header("prefer", "respond-async")
+        .json(&1)
+        .send()
+        .await;
     let answer = answer.unwrap();
     assert_eq!(answer.status(), 202);
     let location = header(&answer, "location").to_owned();
@@ -103,14 +131,21 @@ async fn a_signature_that_does_not_hold_is_refused_with_the_reason() {
     assert_eq!(problem(unsigned).await, (401, "signature-required".into()));
     let signed = || network.signed(0, &deposit, &client(), "n");
     let altered = signed().body("2").send().await.unwrap();
-    assert_eq!(problem(altered).await, (400, "content-digest-mismatch".into()));
+    assert_eq!(
+        problem(altered).await,
+        (400, "content-digest-mismatch".into())
+    );
     // Signed for one validator, sent to another.
     let (_, built) = signed().build_split();
     let mut elsewhere = built.unwrap();
     *elsewhere.url_mut() = network.url(1, "/accounts/ann/deposits").parse().unwrap();
     let elsewhere = network.http.execute(elsewhere).await.unwrap();
     assert_eq!(problem(elsewhere).await, (401, "signature-invalid".into()));
-    let garbled = signed().header("signature", "plenary=:AAAA:").send().await.unwrap();
+    let (_, built) = signed().build_split();
+    let mut garbled = built.unwrap();
+    let garbage = "plenary=:AAAA:".parse().unwrap();
+    garbled.headers_mut().insert("signature", garbage);
+    let garbled = network.http.execute(garbled).await.unwrap();
     assert_eq!(problem(garbled).await.0, 401);
     let read = network.get(0, "/accounts/ann").await;
     assert_eq!(read.status(), 200, "reads need no signature");

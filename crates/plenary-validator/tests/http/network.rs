@@ -30,22 +30,35 @@ pub struct Network {
 
 /// Ports that were free a moment ago.
 fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect()
 }
 
 pub fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 impl Network {
     pub async fn start(clients: ClientSignatures) -> Self {
-        let keys: Vec<PrivateKey> = (1..=4).map(|seed| PrivateKey::from_seed([seed; 32])).collect();
+        let keys: Vec<PrivateKey> = (1..=4)
+            .map(|seed| PrivateKey::from_seed([seed; 32]))
+            .collect();
         let members = keys.iter().enumerate().map(|(index, key)| Member {
             name: format!("validator-{index}"),
             key: key.public_key(),
         });
-        let service = ServiceId { name: "bank".into(), version: "1.0.0".into() };
+        let service = ServiceId {
+            name: "bank".into(),
+            version: "1.0.0".into(),
+        };
         let genesis = Genesis::new(
             "test",
             Timestamp(now_s() * 1000),
@@ -67,7 +80,11 @@ impl Network {
                 data_dir: directory.path().join(index.to_string()),
                 http: "127.0.0.1:0".parse().unwrap(),
                 p2p: ports[index],
-                peers: keys.iter().map(|key| key.public_key()).zip(ports.clone()).collect(),
+                peers: keys
+                    .iter()
+                    .map(|key| key.public_key())
+                    .zip(ports.clone())
+                    .collect(),
                 double_run: true,
             })
             .collect();
@@ -85,7 +102,8 @@ impl Network {
 
     pub async fn start_all(&mut self) {
         for settings in self.settings.clone() {
-            self.validators.push(start(bank::service(), settings).await.unwrap());
+            self.validators
+                .push(start(bank::service(), settings).await.unwrap());
         }
     }
 
@@ -104,11 +122,20 @@ impl Network {
     }
 
     pub async fn get(&self, validator: usize, target: &str) -> Response {
-        self.http.get(self.url(validator, target)).send().await.unwrap()
+        self.http
+            .get(self.url(validator, target))
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn post(&self, validator: usize, target: &str, body: &Value) -> Response {
-        self.http.post(self.url(validator, target)).json(body).send().await.unwrap()
+        self.http
+            .post(self.url(validator, target))
+            .json(body)
+            .send()
+            .await
+            .unwrap()
     }
 
     /// A request that a client signed for a validator.
@@ -144,13 +171,19 @@ impl Network {
 /// A header of a response.
 pub fn header<'a>(response: &'a Response, name: &str) -> &'a str {
     let value = response.headers().get(name);
-    value.unwrap_or_else(|| panic!("{name} is missing")).to_str().unwrap()
+    value
+        .unwrap_or_else(|| panic!("{name} is missing"))
+        .to_str()
+        .unwrap()
 }
 
 /// The stable code of a problem, checked to be one.
 pub async fn problem(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
-    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    assert_eq!(
+        header(&response, "content-type"),
+        "application/problem+json"
+    );
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["status"], status);
     assert!(!body["detail"].as_str().unwrap().is_empty());

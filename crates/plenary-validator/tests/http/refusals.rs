@@ -9,10 +9,15 @@ async fn bad_input_gets_a_problem_with_a_stable_code_and_loses_nothing() {
     let network = Network::start(ClientSignatures::Optional).await;
     let post = |target: &str, body: Vec<u8>| {
         let url = network.url(0, target);
-        network.http.post(url).header("content-type", "application/json").body(body).send()
+        network
+            .http
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
     };
     let cases: [(&str, Vec<u8>, u16); 7] = [
-        ("/accounts/ann/deposits", b"{".to_vec(), 400),
+        ("/accounts/ann/deposits", b"nope".to_vec(), 400),
         ("/accounts/ann/deposits", b"\"five\"".to_vec(), 422),
         ("/accounts/ann/deposits", vec![b' '; 300 * 1024], 413),
         ("/no/such/route", b"1".to_vec(), 404),
@@ -39,7 +44,12 @@ async fn bad_input_gets_a_problem_with_a_stable_code_and_loses_nothing() {
         let (found, code) = problem(network.get(0, target).await).await;
         assert_eq!(found, status, "{target}: {code}");
     }
-    let delete = network.http.delete(network.url(0, "/plenary/v1/status")).send().await.unwrap();
+    let delete = network
+        .http
+        .delete(network.url(0, "/plenary/v1/status"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(problem(delete).await.0, 405);
     let answer = network.post(0, "/accounts/ann/deposits", &json!(1)).await;
     assert_eq!(answer.json::<Value>().await.unwrap(), 1, "the node goes on");

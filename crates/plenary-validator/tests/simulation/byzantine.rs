@@ -1,13 +1,20 @@
 //! Byzantine validators, f of n: agreement and validity hold, and who can be named is named.
 
-use crate::world::{Disguise, World, link, run, seeds};
+use crate::{
+    bank::deposit_request,
+    world::{Disguise, World, link, run, seeds},
+};
 use bytes::Bytes;
 use plenary_consensus::{Acknowledgement, Application, Proposal, simulation::Misbehaviour};
 use plenary_types::{
-    Block, BlockHash, Certificate, Digest, Outcome, PublicKey, Timestamp, block::outcome_leaves,
-    evidence::Evidence, merkle,
+    Author, Block, BlockHash, Certificate, Digest, Outcome, PublicKey, Timestamp,
+    block::{outcomes_root, transactions_root},
+    evidence::Evidence,
 };
-use plenary_validator::node::Node;
+use plenary_validator::{
+    direct::{Originated, originate},
+    node::Node,
+};
 use std::{sync::Arc, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,9 +45,8 @@ struct Liar {
 
 fn resealed(mut block: Block) -> Block {
     block.header.count = block.transactions.len() as u32;
-    block.header.transactions = plenary_types::block::transactions_root(&block.transactions);
-    let leaves = outcome_leaves(&block.transactions, &block.outcomes);
-    block.header.outcomes = merkle::root(leaves);
+    block.header.transactions = transactions_root(&block.transactions);
+    block.header.outcomes = outcomes_root(&block.transactions, &block.outcomes);
     block
 }
 
@@ -125,14 +131,15 @@ fn liars(seed: u64, n: usize, lie: Lie) {
         for liar in n - f..n {
             world.start_as(liar, &disguise).await;
         }
-        let mut accomplices = Vec::new();
         for liar in n - f..n {
-            accomplices.push(world.disown(liar));
+            world.disown(liar);
         }
         if matches!(lie, Lie::Garbage) {
             for liar in n - f..n {
                 for size in [0, 1, 7, 100, 5000] {
-                    world.network.broadcast(liar, Bytes::from(vec![0xAB; size]));
+                    world
+                        .network
+                        .broadcast(liar, &Bytes::from(vec![0xAB; size]));
                 }
             }
         }
@@ -183,13 +190,6 @@ const LIES: [Lie; 7] = [
     Lie::Garbage,
 ];
 
-const MISBEHAVIOURS: [Misbehaviour; 4] = [
-    Misbehaviour::ConflictingVotes,
-    Misbehaviour::EquivocatingLeader,
-    Misbehaviour::NullifyAndFinalize,
-    Misbehaviour::NullifyOnly,
-];
-
 #[test]
 fn one_of_four_validators_that_lies_changes_nothing() {
     for seed in seeds(70) {
@@ -207,13 +207,47 @@ fn two_of_seven_validators_that_lie_change_nothing() {
 #[test]
 fn one_of_four_validators_that_misbehaves_changes_nothing_and_is_named() {
     for seed in seeds(80) {
-        misbehaving(seed, 4, MISBEHAVIOURS[seed as usize % MISBEHAVIOURS.len()]);
+        misbehaving(
+            seed,
+            4,
+            Misbehaviour::ALL[seed as usize % Misbehaviour::ALL.len()],
+        );
     }
 }
 
 #[test]
 fn two_of_seven_validators_that_misbehave_change_nothing_and_are_named() {
     for seed in seeds(40) {
-        misbehaving(seed, 7, MISBEHAVIOURS[seed as usize % MISBEHAVIOURS.len()]);
+        misbehaving(
+            seed,
+            7,
+            Misbehaviour::ALL[seed as usize % Misbehaviour::ALL.len()],
+        );
+    }
+}
+
+/// The last of four validators is two nodes with one key, each with transactions of its own, each
+/// heard by half of the others.
+#[test]
+fn a_validator_that_runs_twice_changes_nothing() {
+    for seed in seeds(20) {
+        run(seed, 4, link(), async |mut world: World| {
+            world.start_all(0..3).await;
+            let twins = world.start_twins(3).await;
+            for (index, twin) in twins.iter().enumerate() {
+                let request = deposit_request("twins", index as u64 + 1);
+                let author = Author::Anonymous {
+                    nonce: Bytes::from(vec![index as u8; 32]),
+                };
+                let Originated::Transaction(candidate) = originate(twin, request, author).unwrap()
+                else {
+                    panic!("a deposit is never refused");
+                };
+                twin.submit_validated(candidate).unwrap();
+            }
+            deposits(&mut world, &[0, 1, 2]).await;
+            world.settle(PATIENCE).await;
+            world.assert_agreement_and_validity();
+        });
     }
 }

@@ -152,6 +152,7 @@ fn all_validators_killed_at_any_point_come_back_with_what_was_final() {
             world
                 .deposits
                 .retain(|hash, _| node.store.transaction(hash).unwrap().is_some());
+            drop(node);
             for validator in 0..4 {
                 world.crash(validator).await;
             }
@@ -160,7 +161,7 @@ fn all_validators_killed_at_any_point_come_back_with_what_was_final() {
             world.settle(PATIENCE).await;
             world.assert_agreement_and_validity();
             if height > 0 {
-                let (block, _) = world.node(1).store.block(height).unwrap().unwrap();
+                let block = world.node(1).store.block(height).unwrap().unwrap();
                 assert_eq!(block.hash(), hash, "what was final anywhere stays");
             }
         });

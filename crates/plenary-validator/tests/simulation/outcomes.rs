@@ -6,7 +6,7 @@ use crate::{
     world::{World, link, run},
 };
 use bytes::Bytes;
-use plenary_service::{Simulated, executor::SessionView};
+use plenary_service::{Session, Simulation};
 use plenary_types::{
     Author, ClientSignature, Commitment, Method, Operation, Outcome, PrivateKey, Reason, Request,
     Transaction, TransactionError, TransactionHash, transaction::Content,
@@ -25,20 +25,19 @@ fn client() -> PrivateKey {
 fn session(world: &World, validator: usize, requests: &[Request]) -> Vec<Operation> {
     let node = world.node(validator);
     let now = world.network.now();
-    let view = node.store.view(node.store.tip().height).unwrap();
-    let mut session = SessionView::new(view);
-    let operations = requests.iter().enumerate().map(|(step, request)| {
+    let (_, view) = node.store.state().latest();
+    let signatures = requests.iter().enumerate().map(|(step, request)| {
         let nonce = format!("{}-{step}", now.0);
-        let signature =
-            ClientSignature::sign(&client(), request, "http://node", &nonce, now.0 / 1000);
-        let author = Author::Signed(signature.unwrap());
-        match node
-            .executor
-            .step(&mut session, request.clone(), author, now)
-            .unwrap()
-        {
-            Simulated::Accepted(operation) => operation,
-            Simulated::Refused(response) => panic!("refused: {:?}", response.body),
+        ClientSignature::sign(&client(), request, "http://node", &nonce, now.0 / 1000).unwrap()
+    });
+    let authors: Vec<Author> = signatures.map(Author::Signed).collect();
+    let mut session = Session::open(authors[0].operation().into());
+    let operations = requests.iter().zip(authors).map(|(request, author)| {
+        let simulation =
+            session.simulate(&node.executor, view.clone(), request.clone(), author, now);
+        match simulation.unwrap() {
+            Simulation::Answered(operation) => operation,
+            Simulation::Refused(problem) => panic!("refused: {problem}"),
         }
     });
     operations.collect()

@@ -6,12 +6,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{
     Application, Demand,
-    simulation::{Link, Network, Settings},
+    simulation::{Link, Network, Node as Process, Settings},
 };
-use plenary_service::{
-    Service,
-    executor::{Executor, Options},
-};
+use plenary_service::{Executor, Options};
 use plenary_store::{Store, testing::Disk};
 use plenary_types::{
     Author, Block, Genesis, Outcome, PrivateKey, Request, ServiceId, Timestamp, TransactionHash,
@@ -90,20 +87,24 @@ fn genesis(validators: usize) -> (Arc<Genesis>, Vec<PrivateKey>) {
     (Arc::new(genesis.unwrap()), keys)
 }
 
+fn executor() -> Arc<Executor> {
+    Arc::new(Executor::new(bank::service(), Options { double_run: true }).unwrap())
+}
+
 fn open_store(disk: &Disk, genesis: &Genesis) -> Arc<Store> {
-    let changes = bank::service().genesis_changes(genesis).unwrap();
-    Arc::new(Store::open_files(disk.files(), genesis, || changes).unwrap())
+    let changes = executor().genesis(genesis);
+    Arc::new(Store::open(disk.files(), genesis, || changes).unwrap())
 }
 
 /// Runs `script` on a network of `validators`, none of which is started yet.
 pub fn run<T>(seed: u64, validators: usize, link: Link, script: impl AsyncFnOnce(World) -> T) -> T {
     let (genesis, keys) = genesis(validators);
-    let root = open_store(&Disk::new(), &genesis).genesis_root();
+    let store = open_store(&Disk::new(), &genesis);
     let settings = Settings {
         seed,
         genesis: genesis.clone(),
         keys: keys.clone(),
-        genesis_block: Block::genesis(&genesis, root),
+        genesis_block: Block::clone(store.genesis_block()),
         link,
     };
     plenary_consensus::simulation::run(settings, |network| async move {
@@ -140,26 +141,55 @@ pub fn link() -> Link {
 impl World {
     /// Starts, or restarts, a validator on what its disk holds.
     pub async fn start(&mut self, validator: usize) {
-        self.start_as(validator, &(Box::new(|node| node) as Disguise))
-            .await;
+        self.start_as(
+            validator,
+            &(Box::new(|node: Arc<Node>| -> Arc<dyn Application> { node }) as Disguise),
+        )
+        .await;
     }
 
     /// Starts a validator that runs what `disguise` makes of a correct node.
     pub async fn start_as(&mut self, validator: usize, disguise: &Disguise) {
-        let place = &mut self.places[validator];
-        let store = open_store(&place.disk, &self.genesis);
-        let service: Arc<Service> = Arc::new(bank::service());
-        let options = Options {
-            double_run: true,
-            ..Options::default()
-        };
+        let disk = self.places[validator].disk.clone();
+        let (node, demand) = self.build(validator, &disk);
+        self.places[validator].node = Some(node.clone());
+        let application = disguise(node);
+        self.network
+            .start(
+                validator,
+                Process {
+                    application,
+                    demand,
+                },
+            )
+            .await;
+    }
+
+    /// Starts two correct nodes with one validator's key, on disks of their own: an equivocator
+    /// as good as any. What each is to commit, it originates itself.
+    pub async fn start_twins(&mut self, validator: usize) -> [Arc<Node>; 2] {
+        let (first, first_demand) = self.build(validator, &Disk::new());
+        let (second, second_demand) = self.build(validator, &Disk::new());
+        let processes = [
+            (first.clone(), first_demand),
+            (second.clone(), second_demand),
+        ];
+        let processes = processes.map(|(node, demand)| Process {
+            application: node,
+            demand,
+        });
+        self.network.start_twins(validator, processes).await;
+        [first, second]
+    }
+
+    fn build(&mut self, validator: usize, disk: &Disk) -> (Arc<Node>, Demand) {
+        let store = open_store(disk, &self.genesis);
         let demand = Demand::new();
         let clock = self.clock.clone();
         let node = Node::new(Parts {
             genesis: self.genesis.clone(),
             key: self.keys[validator],
-            executor: Arc::new(Executor::new(service.clone(), options)),
-            service,
+            executor: executor(),
             flusher: Flusher::inline(store.clone()),
             store,
             evidence: EvidenceLog::default(),
@@ -167,11 +197,10 @@ impl World {
             clock: Box::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         });
         let node = Arc::new(node.unwrap());
-        place.outbox = Outbox::default();
-        let outbox = place.outbox.clone();
+        let outbox = Outbox::default();
+        self.places[validator].outbox = outbox.clone();
         node.connect(Box::new(move |message| outbox.lock().push_back(message)));
-        place.node = Some(node.clone());
-        self.network.start(validator, disguise(node), demand).await;
+        (node, demand)
     }
 
     /// Starts the validators of a range.
@@ -206,7 +235,7 @@ impl World {
         self.clock.store(self.network.now().0, Ordering::Relaxed);
         for (validator, place) in self.places.iter().enumerate() {
             while let Some(message) = place.outbox.lock().pop_front() {
-                self.network.broadcast(validator, message);
+                self.network.broadcast(validator, &message);
             }
         }
     }
@@ -302,7 +331,7 @@ impl World {
         for node in self.nodes() {
             let mut seen = HashSet::new();
             for height in 1..=node.store.tip().height {
-                let (block, _) = node.store.block(height).unwrap().unwrap();
+                let block = node.store.block(height).unwrap().unwrap();
                 let agreed = *chain.entry(height).or_insert(block.hash());
                 assert_eq!(agreed, block.hash(), "two blocks at height {height}");
                 for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
@@ -327,11 +356,8 @@ impl World {
             &format!("/accounts/{account}"),
             &(),
         );
-        let view = node.store.view(node.store.tip().height).unwrap();
-        let response = node
-            .executor
-            .read(view, &request, self.network.now())
-            .unwrap();
-        serde_json::from_slice(&response.body).unwrap()
+        let (_, view) = node.store.state().latest();
+        let execution = node.executor.read(view, &request, self.network.now());
+        serde_json::from_slice(&execution.unwrap().answer.unwrap().body).unwrap()
     }
 }

@@ -3,7 +3,7 @@
 use super::{Failure, block_on, target::Target};
 use crate::{keys, output::Output, remote::Reply};
 use bytes::Bytes;
-use plenary_types::{Method, PrivateKey, Request};
+use plenary_types::{Method, PrivateKey, Request, http::UnknownMethod};
 use serde_json::{Map, Value, json};
 use std::{
     io::{self, Read as _},
@@ -14,7 +14,7 @@ use std::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The method: GET, POST, PUT, PATCH or DELETE
-    #[arg(ignore_case = true)]
+    #[arg(value_parser = method)]
     method: Method,
     /// Path and query, such as /session/start
     target: String,
@@ -24,7 +24,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     content_type: String,
     /// The client's key file [default: client.key of the network's directory]
-    #[arg(long, env = "PLENARY_CLIENT_KEY", value_name = "FILE", conflicts_with = "unsigned")]
+    #[arg(
+        long,
+        env = "PLENARY_CLIENT_KEY",
+        value_name = "FILE",
+        conflicts_with = "unsigned"
+    )]
     key: Option<PathBuf>,
     /// Do not sign
     #[arg(long)]
@@ -34,6 +39,10 @@ pub(crate) struct Args {
     nonce: Option<String>,
     #[command(flatten)]
     network: Target,
+}
+
+fn method(text: &str) -> Result<Method, UnknownMethod> {
+    text.to_ascii_uppercase().parse()
 }
 
 /// Why a request is not sent, or what came of it.
@@ -100,15 +109,19 @@ fn show(reply: &Reply, output: Output) {
     let names = reply.headers.keys().map(|name| name.as_str());
     let told = names.filter(|name| name.starts_with("plenary-") || *name == "location");
     let told = told.filter_map(|name| Some((name, reply.header(name)?)));
-    let headers: Map<String, Value> = told.map(|(name, value)| (name.into(), value.into())).collect();
+    let headers: Map<String, Value> = told
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     let body: Value = serde_json::from_slice(&reply.body)
         .unwrap_or_else(|_| String::from_utf8_lossy(&reply.body).into());
     let value = json!({ "status": reply.status, "headers": headers, "body": body });
     output.show(&value, || {
         let mut lines = vec![reply.status.to_string()];
-        lines.extend(headers.iter().map(|(name, value)| {
-            format!("{name}: {}", value.as_str().unwrap_or_default())
-        }));
+        lines.extend(
+            headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default())),
+        );
         let body = match &body {
             Value::String(text) => text.clone(),
             // A value that was just parsed prints.

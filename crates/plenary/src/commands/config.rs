@@ -54,7 +54,10 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
             ("p2p", config.p2p.to_string()),
             ("peers", node.peers.len().to_string()),
         ];
-        let rows = table(["setting", "value"], rows.map(|(name, value)| [name.into(), value]));
+        let rows = table(
+            ["setting", "value"],
+            rows.map(|(name, value)| [name.into(), value]),
+        );
         format!("{rows}\n\n{} is fine.", config.path.display())
     });
     Ok(())

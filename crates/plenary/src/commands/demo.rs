@@ -4,16 +4,18 @@
 use super::{Failure, block_on, receipt, system};
 use crate::{
     app::App,
-    config::load_genesis,
     demo::{Answers, Demo, MissingAnswer, Step},
     files, keys,
-    network::{Network, Plan},
+    network::{Network, NetworkError, Plan},
     output::{Output, table},
     remote::{Remote, Reply},
     signals::Stop,
     supervise::{Cluster, Logs},
 };
-use plenary_types::{PrivateKey, TransactionHash, genesis::ClientSignatures};
+use plenary_service::{Executor, Options};
+use plenary_types::{
+    PrivateKey, Request, TransactionHash, genesis::ClientSignatures, receipt::Verified,
+};
 use serde::Serialize;
 use serde_json::json;
 use std::{str::FromStr, time::Instant};
@@ -70,7 +72,7 @@ pub(crate) enum DemoFailure {
 #[derive(Debug, Clone, Serialize)]
 struct Played {
     step: String,
-    request: String,
+    route: String,
     status: u16,
     latency_ms: f64,
     height: Option<u64>,
@@ -79,16 +81,18 @@ struct Played {
 
 pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     let service = app.service.id();
-    let demo = app.demo.ok_or_else(|| DemoFailure::None(service.name.clone()))?;
+    let executor = Executor::new(app.service.clone(), Options::default());
+    let executor = executor.map_err(NetworkError::Service)?;
+    let demo = app
+        .demo
+        .ok_or_else(|| DemoFailure::None(service.name.clone()))?;
     let home = tempfile::Builder::new().prefix("plenary-demo-").tempdir();
     let mut home = home.map_err(files::on("create a directory in", &std::env::temp_dir()))?;
-    home.disable_cleanup(args.keep);
     let plan = Plan {
         network: service.name.clone(),
         validators: args.validators,
         clients: ClientSignatures::Required,
-        service: service.clone(),
-        config: app.service.config().clone(),
+        service: app.service.clone(),
         http_port: 0,
         p2p_port: 0,
     };
@@ -98,73 +102,104 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         args.validators,
         network.directory.display()
     ));
-    block_on(async {
+    let played = block_on(async {
         let mut stop = Stop::listen().map_err(system("signals"))?;
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, args.rounds, output) => done,
+            done = play(&mut cluster, &network, &demo, executor, args.rounds) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
         done
-    })
+    });
+    // An error may point at a log.
+    home.disable_cleanup(args.keep || played.is_err());
+    show(&played?, &network, &args, output);
+    Ok(())
+}
+
+/// What a demo showed.
+struct Report {
+    /// The last round's steps, with medians of all rounds.
+    steps: Vec<Played>,
+    /// The median latency of all operations that went through consensus, in milliseconds.
+    p50_ms: f64,
+    /// The name of the last such step.
+    proven: String,
+    /// What its receipt proves.
+    verified: Verified,
 }
 
 async fn play(
     cluster: &mut Cluster,
     network: &Network,
     demo: &Demo,
+    executor: Executor,
     rounds: u32,
-    output: Output,
-) -> Result<(), Failure> {
+) -> Result<Report, Failure> {
     cluster.ready().await?;
     let client = Client {
         remote: Remote::new(cluster.urls())?,
         key: keys::load(&network.client_key_path())?,
+        executor,
     };
-    let played = tokio::select! {
-        played = client.rounds(demo, rounds) => played?,
+    let rounds = tokio::select! {
+        rounds = client.rounds(demo, rounds) => rounds?,
         ended = cluster.ended() => return Err(ended.into()),
     };
-    let steps = medians(&played);
-    let last = steps.iter().rev().find_map(|step| Some((step, step.transaction?)));
-    let (last, hash) = last.ok_or(DemoFailure::NoReceipt)?;
+    let steps = medians(&rounds);
+    let mut operations = steps.iter().rev();
+    let last = operations.find_map(|step| Some((step.step.clone(), step.transaction?)));
+    let (proven, hash) = last.ok_or(DemoFailure::NoReceipt)?;
     let fetched = receipt::fetch(&client.remote, &hash).await?;
     let path = network.directory.join("receipt.json");
     receipt::save(&path, &fetched)?;
     // From here on no validator is asked: what is checked is two files.
-    let genesis = load_genesis(&network.genesis_path())?;
-    let proof = receipt::load(&path)?;
-    receipt::verify(&path, &proof, &genesis)?;
+    let verified = receipt::verify(&path, &network.genesis_path())?;
+    let operations = rounds.iter().flatten();
+    let operations = operations.filter(|step| step.transaction.is_some());
+    Ok(Report {
+        p50_ms: median(operations.map(|step| step.latency_ms)),
+        steps,
+        proven,
+        verified,
+    })
+}
 
-    let operations = played.iter().flatten().filter(|step| step.transaction.is_some());
-    let p50 = median(operations.map(|step| step.latency_ms));
+fn show(report: &Report, network: &Network, args: &Args, output: Output) {
+    let Report {
+        steps,
+        p50_ms,
+        proven,
+        verified,
+    } = report;
     let value = json!({
         "service": network.genesis.service,
         "validators": network.nodes.len(),
-        "rounds": rounds,
+        "rounds": args.rounds,
         "steps": steps,
-        "p50_ms": p50,
-        "receipt": receipt::summary(&proof, &genesis),
-        "directory": network.directory,
+        "p50_ms": p50_ms,
+        "receipt": verified,
+        "directory": args.keep.then_some(&network.directory),
     });
     output.show(&value, || {
         format!(
-            "{}\n\np50 of an operation, sent to final: {p50:.1} ms\nreceipt of `{}`, verified offline with the genesis alone: {}\n{}",
-            human(&steps),
-            last.step,
-            proof.outcome,
-            receipt::describe(&proof, &genesis),
+            "{}\np50 of an operation, from sent to final: {p50_ms:.1} ms\n\nThe receipt of `{proven}`, verified offline with the genesis alone:\n{}",
+            human(steps),
+            receipt::describe(verified),
         )
     });
-    Ok(())
+    if args.keep {
+        output.note(format_args!("kept {}", network.directory.display()));
+    }
 }
 
 /// A client of the network.
 struct Client {
     remote: Remote,
     key: PrivateKey,
+    executor: Executor,
 }
 
 impl Client {
@@ -203,12 +238,21 @@ impl Client {
         answers.add(&step.name, &reply.body);
         Ok(Played {
             step: step.name.clone(),
-            request: format!("{} {}", request.method, request.path()),
+            route: self.route(request),
             status: reply.status,
-            latency_ms: latency.as_secs_f64() * 1000.0,
+            latency_ms: latency.as_micros() as f64 / 1000.0,
             height: parsed(&reply, "plenary-height"),
             transaction: parsed(&reply, "plenary-tx"),
         })
+    }
+
+    /// The route that a request takes, or its path where there is none.
+    fn route(&self, request: &Request) -> String {
+        let route = self.executor.route(request);
+        let pattern = route
+            .as_ref()
+            .map_or(request.path(), |route| route.pattern());
+        format!("{} {pattern}", request.method)
     }
 }
 
@@ -239,11 +283,12 @@ fn human(steps: &[Played]) -> String {
     let rows = steps.iter().map(|step| {
         [
             step.step.clone(),
-            step.request.clone(),
+            step.route.clone(),
             step.status.to_string(),
             format!("{:.1} ms", step.latency_ms),
-            step.height.map_or_else(|| "-".into(), |height| height.to_string()),
+            step.height
+                .map_or_else(|| "-".into(), |height| height.to_string()),
         ]
     });
-    table(["step", "request", "status", "latency", "height"], rows)
+    table(["step", "route", "status", "latency", "height"], rows)
 }

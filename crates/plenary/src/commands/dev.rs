@@ -79,14 +79,12 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
 }
 
 fn create(app: &App, args: &Args) -> Result<Network, Failure> {
-    let service = app.service.id();
     let plan = Plan {
-        network: service.name.clone(),
+        network: app.service.id().name.clone(),
         validators: args.validators.unwrap_or(VALIDATORS),
         // So that curl is enough to try the service.
         clients: ClientSignatures::Optional,
-        service: service.clone(),
-        config: app.service.config().clone(),
+        service: app.service.clone(),
         http_port: args.http_port,
         p2p_port: args.p2p_port,
     };
@@ -108,24 +106,23 @@ fn resume(args: &Args) -> Result<Network, Failure> {
 }
 
 /// Announces the network once it is ready, and waits until a validator ends by itself.
-async fn watch(
-    cluster: &mut Cluster,
-    network: &Network,
-    resumed: bool,
-    output: Output,
-) -> Failure {
+async fn watch(cluster: &mut Cluster, network: &Network, resumed: bool, output: Output) -> Failure {
     if let Err(error) = cluster.ready().await {
         return error.into();
     }
-    let validators = cluster.nodes.iter().zip(&network.nodes).map(|(running, node)| {
-        json!({
-            "name": running.name,
-            "url": format!("http://{}", running.http),
-            "key": node.key.public_key(),
-            "pid": running.pid,
-            "log": running.log,
-        })
-    });
+    let validators = cluster
+        .nodes
+        .iter()
+        .zip(&network.nodes)
+        .map(|(running, node)| {
+            json!({
+                "name": running.name,
+                "url": format!("http://{}", running.http),
+                "key": node.key.public_key(),
+                "pid": running.pid,
+                "log": running.log,
+            })
+        });
     output.line(&json!({
         "network": network.genesis.network,
         "genesis": network.genesis_path(),
@@ -140,7 +137,12 @@ async fn watch(
 fn describe(cluster: &Cluster, network: &Network, resumed: bool) -> String {
     let rows = cluster.nodes.iter().map(|node| {
         let url = format!("http://{}", node.http);
-        [node.name.clone(), url, node.pid.to_string(), node.log.display().to_string()]
+        [
+            node.name.clone(),
+            url,
+            node.pid.to_string(),
+            node.log.display().to_string(),
+        ]
     });
     let rows = table(["validator", "url", "pid", "log"], rows);
     let state = if resumed { "resumed" } else { "new" };

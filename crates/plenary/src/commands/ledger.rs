@@ -41,7 +41,7 @@ pub(crate) fn run(app: App, command: Command, output: Output) -> Result<(), Fail
     bar.finish_and_clear();
     let report = report.map_err(|error| LedgerFailure::Wrong {
         path: data_dir,
-        error,
+        error: Box::new(error),
     })?;
     let value = json!({
         "valid": true,
@@ -49,6 +49,7 @@ pub(crate) fn run(app: App, command: Command, output: Output) -> Result<(), Fail
         "genesis": path,
         "genesis_hash": genesis.hash(),
         "height": report.height,
+        "certified_height": report.certified,
         "committed": report.committed,
         "conflicts": report.conflicts,
         "rejected": report.rejected,
@@ -59,12 +60,16 @@ pub(crate) fn run(app: App, command: Command, output: Output) -> Result<(), Fail
             ("network", genesis.network.clone()),
             ("genesis", genesis.hash().to_string()),
             ("height", report.height.to_string()),
+            ("certified height", report.certified.to_string()),
             ("committed", report.committed.to_string()),
             ("conflicts", report.conflicts.to_string()),
             ("rejected", report.rejected.to_string()),
             ("state root", report.state_root.to_string()),
         ];
-        table(["ledger", "holds"], rows.map(|(name, value)| [name.into(), value]))
+        table(
+            ["ledger", "holds"],
+            rows.map(|(name, value)| [name.into(), value]),
+        )
     });
     Ok(())
 }
@@ -81,15 +86,20 @@ pub(crate) enum LedgerFailure {
         /// The directory.
         path: PathBuf,
         /// The first thing that is wrong, and where.
-        error: AuditError,
+        error: Box<AuditError>,
     },
 }
 
 /// The genesis file of the network that a data directory is kept in, as `testnet init` lays it
 /// out.
 fn beside(data_dir: &Path) -> Result<PathBuf, Failure> {
-    let whole = data_dir.canonicalize().map_err(files::on("read", data_dir))?;
-    let mut candidates = whole.ancestors().take(3).map(|directory| directory.join(GENESIS));
+    let whole = data_dir
+        .canonicalize()
+        .map_err(files::on("read", data_dir))?;
+    let mut candidates = whole
+        .ancestors()
+        .take(3)
+        .map(|directory| directory.join(GENESIS));
     let found = candidates.find(|path| path.is_file());
     Ok(found.ok_or_else(|| LedgerFailure::NoGenesis(data_dir.to_owned()))?)
 }

@@ -86,6 +86,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> Failure {
 
 /// Runs a command that waits for others.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.map_err(system("an event loop"))?.block_on(work)
 }

@@ -7,8 +7,7 @@ use crate::{
     output::{Output, table},
     remote::Remote,
 };
-use plenary_types::{Genesis, Receipt, ReceiptError, TransactionHash};
-use serde_json::{Value, json};
+use plenary_types::{Receipt, ReceiptError, TransactionHash, receipt::Verified};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -75,10 +74,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
             }
         }
         Command::Verify { file, genesis } => {
-            let genesis = load_genesis(&genesis)?;
-            let receipt = load(&file)?;
-            verify(&file, &receipt, &genesis)?;
-            output.show(&summary(&receipt, &genesis), || describe(&receipt, &genesis));
+            let verified = verify(&file, &genesis)?;
+            output.show(&verified, || describe(&verified));
         }
     }
     Ok(())
@@ -86,7 +83,9 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
 
 /// Gets a receipt, giving a certificate that is under way the time to arrive.
 pub(crate) async fn fetch(remote: &Remote, hash: &TransactionHash) -> Result<Receipt, Failure> {
-    Ok(remote.get_soon(&format!("receipts/{hash}"), CERTIFIED_WITHIN).await?)
+    Ok(remote
+        .get_soon(&format!("receipts/{hash}"), CERTIFIED_WITHIN)
+        .await?)
 }
 
 /// Writes a receipt to a file that must not exist yet.
@@ -96,54 +95,35 @@ pub(crate) fn save(path: &Path, receipt: &Receipt) -> Result<(), Failure> {
     Ok(files::write_new(path, &text, Access::Usual)?)
 }
 
-/// Reads a receipt's file.
-pub(crate) fn load(path: &Path) -> Result<Receipt, Failure> {
+/// Checks a receipt's file with nothing but the genesis' file.
+pub(crate) fn verify(path: &Path, genesis: &Path) -> Result<Verified, Failure> {
+    let genesis = load_genesis(genesis)?;
     let text = files::read(path)?;
-    let receipt = serde_json::from_str(&text).map_err(|error| ReceiptFailure::Form {
+    let receipt: Receipt = serde_json::from_str(&text).map_err(|error| ReceiptFailure::Form {
         path: path.to_owned(),
         error,
-    });
-    Ok(receipt?)
+    })?;
+    let verified = receipt
+        .verify(&genesis)
+        .map_err(|error| ReceiptFailure::Void {
+            path: path.to_owned(),
+            error,
+        })?;
+    Ok(verified)
 }
 
-/// Checks a receipt with nothing but the genesis.
-pub(crate) fn verify(path: &Path, receipt: &Receipt, genesis: &Genesis) -> Result<(), ReceiptFailure> {
-    receipt.verify(genesis).map_err(|error| ReceiptFailure::Void {
-        path: path.to_owned(),
-        error,
-    })
-}
-
-/// The validators that signed, by name.
-fn signers<'a>(receipt: &Receipt, genesis: &'a Genesis) -> Vec<&'a str> {
-    let signatures = receipt.certificate.signatures.iter();
-    let signers = signatures.filter_map(|one| genesis.validators.get(one.validator as usize));
-    signers.map(|member| member.name.as_str()).collect()
-}
-
-/// What a receipt that holds proves, for programs.
-pub(crate) fn summary(receipt: &Receipt, genesis: &Genesis) -> Value {
-    json!({
-        "valid": true,
-        "transaction": receipt.transaction,
-        "outcome": receipt.outcome,
-        "height": receipt.header.height,
-        "block": receipt.header.hash(),
-        "time": receipt.header.time,
-        "network": genesis.network,
-        "signed_by": signers(receipt, genesis),
-    })
-}
-
-/// What a receipt that holds proves, for people.
-pub(crate) fn describe(receipt: &Receipt, genesis: &Genesis) -> String {
+/// What a receipt proves, for people.
+pub(crate) fn describe(verified: &Verified) -> String {
     let rows = [
-        ("transaction", receipt.transaction.to_string()),
-        ("outcome", receipt.outcome.to_string()),
-        ("height", receipt.header.height.to_string()),
-        ("block", receipt.header.hash().to_string()),
-        ("network", genesis.network.clone()),
-        ("signed by", signers(receipt, genesis).join(", ")),
+        ("transaction", verified.transaction.to_string()),
+        ("outcome", verified.outcome.to_string()),
+        ("height", verified.height.to_string()),
+        ("block", verified.block.to_string()),
+        ("network", verified.network.clone()),
+        ("signed by", verified.signers.join(", ")),
     ];
-    table(["receipt", "holds"], rows.map(|(name, value)| [name.into(), value]))
+    table(
+        ["receipt", "holds"],
+        rows.map(|(name, value)| [name.into(), value]),
+    )
 }

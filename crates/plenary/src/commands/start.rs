@@ -7,7 +7,7 @@ use crate::{
     logging::{self, LogArgs},
     signals::Stop,
 };
-use plenary_validator::{EngineError, Settings, StartError};
+use plenary_validator::{Settings, StartError};
 use std::{io, path::PathBuf, thread, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -43,11 +43,14 @@ pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
         peers: node.peers,
         double_run: config.double_run,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(system("threads"))?;
     let done = runtime.block_on(async {
         let mut stop = Stop::listen().map_err(system("signals"))?;
-        let validator = plenary_validator::start(app.service, settings).await?;
+        let validator = plenary_validator::start(app.service, settings).await;
+        let validator = validator.map_err(StartFailure::Start)?;
         tracing::info!(name = node.name, http = %validator.http_addr(), "started");
         let ended = tokio::select! {
             by = stop.asked() => Ok(by),
@@ -60,7 +63,8 @@ pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
         let stopped = timeout(STOP_WITHIN, validator.stop()).await;
         ended?;
         match stopped {
-            Ok(stopped) => Ok(stopped.map_err(StartFailure::Engine)?),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StartFailure::Disorder(error.to_string()).into()),
             Err(_) => Err(StartFailure::Late.into()),
         }
     });
@@ -74,13 +78,13 @@ pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
 pub(crate) enum StartFailure {
     /// It does not start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(StartError),
     /// It could not go on.
     #[error("the validator had to stop: {0}")]
     Failed(String),
-    /// The engine did not stop in order.
+    /// A part of it had stopped before.
     #[error("the validator stopped, but not in order: {0}")]
-    Engine(EngineError),
+    Disorder(String),
     /// It takes too long.
     #[error(
         "the validator did not stop within {} s; it recovers at the next start", STOP_WITHIN.as_secs()

@@ -26,7 +26,16 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
     let asked = block_on(async { futures::future::try_join_all(urls.into_iter().map(ask)).await })?;
     let values: Vec<Value> = asked.iter().map(Asked::value).collect();
     output.show(&values, || {
-        let header = ["validator", "url", "ready", "height", "view", "leader", "peers", "pending"];
+        let header = [
+            "validator",
+            "url",
+            "ready",
+            "height",
+            "view",
+            "leader",
+            "peers",
+            "pending",
+        ];
         table(header, asked.iter().map(Asked::row))
     });
     // Where none answers there is nothing in the table but that.

@@ -14,7 +14,12 @@ pub(crate) const DIRECTORY: &str = "plenary-data";
 #[derive(clap::Args)]
 pub(crate) struct Target {
     /// A validator's URL, such as http://127.0.0.1:5000; several are asked in turn
-    #[arg(long = "url", env = "PLENARY_URL", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long = "url",
+        env = "PLENARY_URL",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
     urls: Vec<String>,
     /// The directory of a network on this machine, where no --url is given
     #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
@@ -38,7 +43,9 @@ impl Target {
             return Err(NoTarget(self.data_dir.clone()).into());
         }
         let nodes = Network::open(&self.data_dir)?.nodes;
-        let urls = nodes.iter().map(|node| format!("http://{}", node.config.http));
+        let urls = nodes
+            .iter()
+            .map(|node| format!("http://{}", node.config.http));
         Ok(urls.collect())
     }
 

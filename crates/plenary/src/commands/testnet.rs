@@ -47,16 +47,16 @@ pub(crate) struct Init {
 
 pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Failure> {
     let Command::Init(args) = command;
-    let service = app.service.id();
     let plan = Plan {
-        network: args.network.unwrap_or_else(|| service.name.clone()),
+        network: args
+            .network
+            .unwrap_or_else(|| app.service.id().name.clone()),
         validators: args.validators,
         clients: match args.unsigned_clients {
             true => ClientSignatures::Optional,
             false => ClientSignatures::Required,
         },
-        service: service.clone(),
-        config: app.service.config().clone(),
+        service: app.service.clone(),
         http_port: args.http_port,
         p2p_port: args.p2p_port,
     };

@@ -20,7 +20,8 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     let Command::Get { hash, target } = command;
     let remote = target.remote()?;
-    let transaction: Value = block_on(async { Ok(remote.get(&format!("transactions/{hash}")).await?) })?;
+    let transaction: Value =
+        block_on(async { Ok(remote.get(&format!("transactions/{hash}")).await?) })?;
     output.show(&transaction, || human(&transaction));
     Ok(())
 }
@@ -31,7 +32,10 @@ fn human(transaction: &Value) -> String {
         Some(other) => other.to_string(),
         None => "-".into(),
     };
-    let outcome = transaction.get("outcome").cloned().map(serde_json::from_value::<Outcome>);
+    let outcome = transaction
+        .get("outcome")
+        .cloned()
+        .map(serde_json::from_value::<Outcome>);
     let outcome = match outcome {
         Some(Ok(outcome)) => outcome.to_string(),
         _ => "-".into(),
@@ -41,25 +45,35 @@ fn human(transaction: &Value) -> String {
         ("status", text("/status")),
         ("outcome", outcome),
         ("height", text("/height")),
-        ("service", format!("{} {}", text("/service/name"), text("/service/version"))),
+        (
+            "service",
+            format!("{} {}", text("/service/name"), text("/service/version")),
+        ),
         ("originator", text("/originator")),
     ];
-    let facts = table(["field", "value"], facts.map(|(name, value)| [name.into(), value]));
+    let facts = table(
+        ["field", "value"],
+        facts.map(|(name, value)| [name.into(), value]),
+    );
     let operations = transaction.get("operations").and_then(Value::as_array);
-    let operations = operations.into_iter().flatten().enumerate().map(|(step, operation)| {
-        let text = |pointer: &str| match operation.pointer(pointer) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Null) | None => "-".into(),
-            Some(other) => other.to_string(),
-        };
-        [
-            step.to_string(),
-            format!("{} {}", text("/request/method"), text("/request/target")),
-            text("/request/body"),
-            text("/response/status"),
-            text("/response/body"),
-        ]
-    });
+    let operations = operations
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(step, operation)| {
+            let text = |pointer: &str| match operation.pointer(pointer) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Null) | None => "-".into(),
+                Some(other) => other.to_string(),
+            };
+            [
+                step.to_string(),
+                format!("{} {}", text("/request/method"), text("/request/target")),
+                text("/request/body"),
+                text("/response/status"),
+                text("/response/body"),
+            ]
+        });
     let header = ["step", "request", "body", "status", "response"];
     format!("{facts}\n\n{}", table(header, operations))
 }
