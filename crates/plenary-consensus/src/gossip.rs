@@ -11,14 +11,25 @@
 //! is ahead of the sender answers with the certificate of its own tip, on the channel where the
 //! engine takes certificates; the engine verifies it and fetches what is missing. Who is behind
 //! answers with its own tip.
+//!
+//! The engine skips leaders it has not heard of lately. After a start that is everybody, so a
+//! validator also gives a sign of life to each peer it meets: a vote that nothing can come of.
 
-use crate::{Application, MAX_BROADCAST_BYTES, clock::Gate, convert, observer::Observations};
+use crate::{
+    Application, MAX_BROADCAST_BYTES,
+    clock::Gate,
+    convert::{self, EngineScheme},
+    observer::Observations,
+};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
     Buf, Decode as _, Encode as _, EncodeSize, Error, RangeCfg, Read, ReadExt as _, Write,
 };
-use commonware_consensus::{Viewable as _, simplex::types::Certificate};
-use commonware_cryptography::ed25519::PublicKey;
+use commonware_consensus::{
+    Viewable as _,
+    simplex::types::{Certificate, Nullify, Vote},
+};
+use commonware_cryptography::{ed25519::PublicKey, sha256::Digest};
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::Clock;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -106,6 +117,14 @@ impl Broadcaster {
     }
 }
 
+/// A vote to give up the view before the first, which is the genesis' and final: it is well
+/// formed, and counts for nothing but the voter's being there.
+pub(crate) fn hello(scheme: &EngineScheme) -> Bytes {
+    let vote = Nullify::sign::<Digest>(scheme, convert::engine_round(0));
+    let vote = vote.expect("the scheme has a validator's key");
+    Vote::<EngineScheme, Digest>::Nullify(vote).encode()
+}
+
 /// What both directions need.
 #[derive(Clone)]
 pub(crate) struct Gossip {
@@ -175,11 +194,13 @@ impl Gossip {
         }
     }
 
-    /// Sends a tip to every peer that is met.
+    /// Sends a sign of life and a tip to every peer that is met.
     pub(crate) async fn greet<E: Clock>(
         self,
         clock: E,
         mut met: mpsc::UnboundedReceiver<PublicKey>,
+        hello: Bytes,
+        mut votes: impl Sender<PublicKey = PublicKey>,
         mut network: impl Sender<PublicKey = PublicKey>,
     ) {
         while let Some(peer) = met.recv().await {
@@ -189,7 +210,8 @@ impl Gossip {
                 peers.insert(peer);
             }
             let message = Message::Tip(self.observations.finalized()).encode();
-            let peers = peers.into_iter().collect();
+            let peers: Vec<_> = peers.into_iter().collect();
+            votes.send(Recipients::Some(peers.clone()), hello.clone(), true);
             network.send(Recipients::Some(peers), message, false);
         }
     }

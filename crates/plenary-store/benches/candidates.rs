@@ -11,7 +11,7 @@ use jmt::{
     storage::{LeafNode, Node, NodeKey, TreeReader},
 };
 use nomt::{KeyReadWrite, Nomt, Options, SessionParams, hasher::Sha2Hasher};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
@@ -23,19 +23,11 @@ const UPDATES: usize = 300;
 const BLOCKS: u64 = 400;
 const GROUP: u64 = 8;
 const KEPT: u64 = 64;
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 32 << 20;
 
-/// xorshift64*: the same work on every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
+#[path = "watch.rs"]
+mod watch;
+use watch::{Random, Watch, size};
 
 fn key(index: u64) -> Vec<u8> {
     format!("packages\0PKG-{index:08}").into_bytes()
@@ -73,7 +65,19 @@ trait Disk: Sized {
     fn commit(&mut self, rows: Rows, prune: u64);
 }
 
-struct Redb(Database);
+struct Redb {
+    database: Database,
+    tables: Vec<ReadOnlyTable<&'static [u8], &'static [u8]>>,
+}
+
+impl Redb {
+    fn read(&mut self) {
+        let transaction = self.database.begin_read().unwrap();
+        self.tables = REDB
+            .map(|table| transaction.open_table(table).unwrap())
+            .into();
+    }
+}
 
 const REDB: [TableDefinition<&[u8], &[u8]>; 3] = [
     TableDefinition::new("values"),
@@ -94,17 +98,21 @@ impl Disk for Redb {
             transaction.open_table(table).unwrap();
         }
         transaction.commit().unwrap();
-        Self(database)
+        let mut disk = Self {
+            database,
+            tables: Vec::new(),
+        };
+        disk.read();
+        disk
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        let transaction = self.0.begin_read().unwrap();
-        let table = transaction.open_table(REDB[table as usize]).unwrap();
-        table.get(key).unwrap().map(|row| row.value().to_vec())
+        let row = self.tables[table as usize].get(key).unwrap();
+        row.map(|row| row.value().to_vec())
     }
 
     fn commit(&mut self, rows: Rows, prune: u64) {
-        let transaction = self.0.begin_write().unwrap();
+        let transaction = self.database.begin_write().unwrap();
         for table in TABLES {
             let mut open = transaction.open_table(REDB[table as usize]).unwrap();
             for (_, key, value) in rows.iter().filter(|row| row.0 == table) {
@@ -119,6 +127,7 @@ impl Disk for Redb {
             }
         }
         transaction.commit().unwrap();
+        self.read();
     }
 }
 
@@ -255,42 +264,6 @@ fn rows_of<D: Disk>(
         let at = [&height.to_be_bytes()[..], &[table as u8], &key].concat();
         rows.push((Table::Old, at, Some(old)));
         rows.push((table, key, value));
-    }
-}
-
-fn size(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let meta = std::fs::symlink_metadata(path).unwrap();
-    if meta.is_dir() {
-        let entries = std::fs::read_dir(path).unwrap();
-        entries.map(|entry| size(&entry.unwrap().path())).sum()
-    } else {
-        meta.blocks() * 512
-    }
-}
-
-/// How long something took, on the clock and on all processors together.
-#[derive(Default)]
-struct Watch {
-    wall: Duration,
-    cpu: Duration,
-}
-
-/// User and system time of this process so far, in steps of 10 ms.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
-    let ticks: u64 = fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
-impl Watch {
-    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let (start, used) = (Instant::now(), cpu());
-        let result = work();
-        self.wall += start.elapsed();
-        self.cpu += cpu() - used;
-        result
     }
 }
 

@@ -6,8 +6,9 @@
 
 mod database;
 mod error;
+mod files;
 mod index;
-pub mod ledger;
+mod ledger;
 mod rows;
 mod state;
 mod store;
@@ -19,7 +20,8 @@ mod tree;
 
 pub use database::Tip;
 pub use error::{Damage, File, StoreError};
+pub use files::{Files, Nowhere};
 pub use index::Location;
 pub use ledger::{Audit, AuditError, Audited, Entry, Ledger};
 pub use state::{Prepared, State};
-pub use store::{Files, Store};
+pub use store::Store;

@@ -15,7 +15,8 @@
 
 use crate::{
     database::{self, Meta, Snapshot, Tip, write_genesis, write_tip},
-    error::{File, StoreError},
+    error::StoreError,
+    files::Files,
     index::{Indexed, Location, Recent},
     ledger::{Entry, Ledger, LockedFile, Mark},
     state::{self, Prepared, State},
@@ -26,50 +27,8 @@ use plenary_types::{
     Block, BlockHash, Certificate, Changes, Genesis, OperationId, TransactionHash,
     state_proof::EMPTY,
 };
-use redb::{Database, StorageBackend, backends::FileBackend};
-use std::{
-    fmt,
-    fs::{self, OpenOptions},
-    path::Path,
-    sync::Arc,
-};
-
-/// Where the store's two files are.
-pub struct Files<B> {
-    /// The ledger.
-    pub ledger: B,
-    /// The state database.
-    pub state: B,
-}
-
-impl Files<FileBackend> {
-    /// The files in a data directory; makes them, and the directory, where they are not there.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Directory`] where that is not possible.
-    pub fn in_directory(directory: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Directory {
-            path: directory.into(),
-            source,
-        };
-        fs::create_dir_all(directory).map_err(failed)?;
-        let open = |file: File| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
-            let opened = options.open(directory.join(file.name())).map_err(failed)?;
-            FileBackend::new(opened).map_err(StoreError::from)
-        };
-        let files = Self {
-            ledger: open(File::Ledger)?,
-            state: open(File::State)?,
-        };
-        // New names are durable with their directory, not with the files.
-        let directory = fs::File::open(directory).map_err(failed)?;
-        directory.sync_all().map_err(failed)?;
-        Ok(files)
-    }
-}
+use redb::{Database, StorageBackend};
+use std::{fmt, sync::Arc};
 
 /// Ledger, state and indexes of one node. All methods take `&self` and can be called from any
 /// thread; nothing but another [`flush`](Self::flush) or [`sync`](Self::sync) waits for the disk's
@@ -96,7 +55,7 @@ impl Store {
     ///
     /// What is wrong with the files; they are left as they are.
     pub fn open<E: fmt::Display>(
-        files: Files<impl StorageBackend>,
+        files: Files<impl StorageBackend, impl StorageBackend>,
         genesis: &Genesis,
         genesis_changes: impl FnOnce() -> Result<Changes, E>,
     ) -> Result<Self, StoreError> {
@@ -269,29 +228,26 @@ impl Store {
         let Some(last) = blocks.last() else {
             return Ok(());
         };
+        let place = |block: &Indexed| {
+            let missing = "a durable block is not in the ledger";
+            let place = self.ledger.place(block.height());
+            place.ok_or_else(|| StoreError::Database(missing.into()))
+        };
         let prepared = self.state.unflushed(last.height());
         let transaction = database.begin_write()?;
         let old = state::write(&transaction, &prepared)?;
-        let mut tip = self.index.read().0.tip;
-        let mut length = 0;
-        for (block, prepared) in blocks.iter().zip(&prepared) {
-            let place = self.ledger.place(block.height());
-            let place = place.ok_or_else(|| {
-                StoreError::Database("a durable block is not in the ledger".into())
-            })?;
-            block.write(&transaction, place.offset)?;
-            length = place.end;
-            tip = Tip {
-                height: block.height(),
-                hash: block.hash,
-                root: prepared.root,
-            };
+        for block in &blocks {
+            block.write(&transaction, place(block)?.offset)?;
         }
+        let tip = Tip {
+            height: last.height(),
+            hash: last.hash,
+            root: last.entry.block.header.state,
+        };
         State::prune(&transaction, tip.height)?;
-        write_tip(&transaction, tip, length)?;
+        write_tip(&transaction, tip, place(last)?.end)?;
         transaction.commit()?;
-        let snapshot = Arc::new(Snapshot::new(&database, tip)?);
-        self.publish(snapshot, old);
+        self.publish(Arc::new(Snapshot::new(&database, tip)?), old);
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! sectors, as the seed decides. So one scripted run gives every disk that a power failure at any
 //! moment of it could leave.
 
-use crate::store::Files;
+use crate::files::Files;
 use parking_lot::{Condvar, Mutex};
 use redb::{BackendError, StorageBackend};
 use std::{io, ops::Bound, sync::Arc};
@@ -107,7 +107,7 @@ impl Disk {
     }
 
     /// The store's files on this disk.
-    pub fn files(&self) -> Files<DiskFile> {
+    pub fn files(&self) -> Files<DiskFile, DiskFile> {
         let file = |index| DiskFile {
             disk: self.clone(),
             index,

@@ -35,9 +35,6 @@ pub struct Executed {
 /// Why a block gets no vote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadBlock {
-    /// It has no transaction.
-    #[error("it has no transaction")]
-    Empty,
     /// Its transactions are over the bound.
     #[error("its transactions have {0} bytes, more than the {MAX_BLOCK_BYTES} allowed")]
     TooLarge(usize),
@@ -191,7 +188,7 @@ impl Chain {
 
     /// Builds a block of `candidates` on the last of `ancestors`, or on the finalized tip where
     /// there are none, leaving out those that are on that chain already or too old. `None` where
-    /// nothing is left.
+    /// nothing is left, unless the engine requires a block, which is empty then.
     ///
     /// # Errors
     ///
@@ -213,7 +210,7 @@ impl Chain {
                 transactions.push(transaction.clone());
             }
         }
-        if transactions.is_empty() {
+        if transactions.is_empty() && !proposal.required {
             return Ok(None);
         }
         let execution = self.execute(&parents, proposal.height, &transactions)?;
@@ -355,9 +352,6 @@ impl Chain {
                     found,
                 },
             ));
-        }
-        if block.transactions.is_empty() {
-            return Err(bad(block, BadBlock::Empty));
         }
         let size = block.transactions.iter().map(Transaction::size).sum();
         if size > MAX_BLOCK_BYTES {

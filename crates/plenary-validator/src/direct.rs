@@ -58,7 +58,7 @@ pub async fn operate(
 ) -> Result<Answer, Problem> {
     let deadline = tokio::time::Instant::now() + wait;
     let id = author.operation();
-    let mut last = None;
+    let mut last = Refusal::Stopping.problem();
     for _ in 0..ATTEMPTS {
         if let Some(answer) = first_answer(node, &request, id, deadline).await? {
             return Ok(answer);
@@ -83,46 +83,42 @@ pub async fn operate(
                 refusal => return Err(refusal.problem()),
             }
         }
-        match tokio::time::timeout_at(deadline, waiter).await {
+        let ending = tokio::time::timeout_at(deadline, waiter).await;
+        match ending {
             Err(_) => {
                 node.finality.forget(&hash);
                 return Ok(Answer::Pending { transaction: hash });
             }
-            Ok(Ok(Ending::Landed(landed))) if landed.outcome == Outcome::Committed => {
-                return committed(node, hash, landed);
-            }
-            Ok(Ok(Ending::Landed(landed))) => match landed.outcome {
-                Outcome::Conflict { .. } => last = Some((hash, landed.outcome)),
-                outcome => return Err(decided(hash, &outcome)),
+            Ok(Ok(Ending::Landed(landed))) => match decided(hash, &landed.outcome) {
+                None => return committed(node, hash, landed),
+                Some(problem) if problem.retryable => last = problem,
+                Some(problem) => return Err(problem),
             },
-            Ok(Ok(Ending::Superseded) | Err(_)) => {}
+            Ok(Ok(Ending::Superseded)) => {}
+            Ok(Err(_)) => break,
         }
     }
-    Err(match last {
-        Some((hash, outcome)) => decided(hash, &outcome),
-        None => Refusal::Stopping.problem(),
-    })
+    Err(last)
 }
 
-/// What layer 1 decided against a transaction, as a problem.
-pub fn decided(hash: TransactionHash, outcome: &Outcome) -> Problem {
+/// What layer 1 decided against a transaction, as a problem; nothing for a committed one.
+pub fn decided(hash: TransactionHash, outcome: &Outcome) -> Option<Problem> {
     let problem = match outcome {
+        Outcome::Committed => return None,
         Outcome::Conflict { step, keys } => {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            Problem::conflict(
-                "conflict",
-                "others changed what the request had read; nothing was applied, send it again with a new nonce",
-            )
-            .with("step", *step)
-            .with("keys", keys)
-            .retryable()
+            let detail = "others changed what the request had read; nothing was applied, send it \
+                          again with a new nonce";
+            Problem::conflict("conflict", detail)
+                .with("step", *step)
+                .with("keys", keys)
+                .retryable()
         }
         Outcome::Rejected { step, .. } => {
             Problem::new(422, "rejected", outcome).with("step", *step)
         }
-        Outcome::Committed => Problem::new(500, "not-a-failure", outcome),
     };
-    problem.at(Stage::Layer1).about(hash)
+    Some(problem.at(Stage::Layer1).about(hash))
 }
 
 /// What running a handler as the originator gives.

@@ -44,8 +44,9 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn a_network_with_nothing_to_do_sends_nothing_and_wakes_at_once() {
-    for n in [4, 16] {
-        let settings = settings(2, n);
+    let cases = (0..12).map(|seed| (seed, 4)).chain([(0, 7), (0, 16)]);
+    for (seed, n) in cases {
+        let settings = settings(seed, n);
         let genesis = settings.genesis.clone();
         run(settings, |net| async move {
             let world = World::all(net, &genesis).await;
@@ -66,7 +67,7 @@ fn a_network_with_nothing_to_do_sends_nothing_and_wakes_at_once() {
                 let latency = world.commit(round % n, &format!("text {round}")).await;
                 assert!(
                     latency < HOPS * (LATENCY + LATENCY / 2),
-                    "{n} {round} {latency:?}"
+                    "seed {seed}, {n}: {latency:?}"
                 );
                 let views = stand_still(&world).await;
                 // One block a view: none was given up on the way to rest.

@@ -176,7 +176,7 @@ fn a_view_does_not_change_while_blocks_are_applied_and_flushed() {
         .collect();
     for height in 6..=2 * READABLE_HEIGHTS {
         chain.grow(&store, some_changes(&mut random, height, 20, 5));
-        if height % 7 == 0 {
+        if height.is_multiple_of(7) {
             store.flush().unwrap();
         }
     }
@@ -204,7 +204,7 @@ fn churn_on_the_same_keys_does_not_grow_the_database() {
                 .apply(block.clone(), None, Arc::new(prepared))
                 .unwrap();
             chain.blocks.push(block);
-            if height % 4 == 0 {
+            if height.is_multiple_of(4) {
                 store.flush().unwrap();
             }
         }

@@ -15,9 +15,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use plenary_types::{
-    Operation, Outcome, Transaction, TransactionHash, limits::MAX_TRANSACTION_BYTES,
-};
+use plenary_types::{Operation, Transaction, TransactionHash, limits::MAX_TRANSACTION_BYTES};
 use serde_json::{Value, json};
 
 pub(super) async fn submit(
@@ -64,8 +62,9 @@ pub(super) fn accepted(hash: TransactionHash) -> Response {
 }
 
 fn ended(hash: TransactionHash, landed: &Landed) -> Response {
-    let mut response = match landed.outcome {
-        Outcome::Committed => Json(json!({
+    let mut response = match decided(hash, &landed.outcome) {
+        Some(problem) => Failure(problem).into_response(),
+        None => Json(json!({
             "hash": hash,
             "status": "final",
             "height": landed.height,
@@ -73,7 +72,6 @@ fn ended(hash: TransactionHash, landed: &Landed) -> Response {
             "outcome": landed.outcome,
         }))
         .into_response(),
-        _ => Failure(decided(hash, &landed.outcome)).into_response(),
     };
     set(response.headers_mut(), "plenary-tx", hash);
     set(response.headers_mut(), "plenary-height", landed.height);

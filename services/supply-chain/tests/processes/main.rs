@@ -1,0 +1,8 @@
+//! The program as its users run it: real processes, real sockets, real signals.
+#![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
+#![cfg(unix)]
+
+mod commands;
+mod crashes;
+mod dev;
+mod support;
