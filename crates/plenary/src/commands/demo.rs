@@ -105,7 +105,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, executor, args.rounds) => done,
+            done = play(&mut cluster, &network, &demo, executor, args.rounds, output) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
@@ -135,12 +135,13 @@ async fn play(
     demo: &Demo,
     executor: Executor,
     rounds: u32,
+    output: Output,
 ) -> Result<Report, Failure> {
     cluster.ready().await?;
     let client = Client::new(cluster.urls())?.with_key(keys::load(&network.client_key_path())?);
     let player = Player { client, executor };
     let rounds = tokio::select! {
-        rounds = player.rounds(demo, rounds) => rounds?,
+        rounds = player.rounds(demo, rounds, output) => rounds?,
         ended = cluster.ended() => return Err(ended.into()),
     };
     let steps = medians(&rounds);
@@ -197,9 +198,16 @@ struct Player {
 }
 
 impl Player {
-    async fn rounds(&self, demo: &Demo, rounds: u32) -> Result<Vec<Vec<Played>>, Failure> {
+    async fn rounds(
+        &self,
+        demo: &Demo,
+        rounds: u32,
+        output: Output,
+    ) -> Result<Vec<Vec<Played>>, Failure> {
         // So that the first step does not pay for the connection.
         self.client.is_ready().await;
+        let bar = output.progress("playing the workflow");
+        bar.set_length(rounds.into());
         let mut all = Vec::new();
         for _ in 0..rounds {
             let mut answers = Answers::default();
@@ -208,7 +216,9 @@ impl Player {
                 round.push(self.step(step, &mut answers).await?);
             }
             all.push(round);
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         Ok(all)
     }
 
