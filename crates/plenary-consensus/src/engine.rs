@@ -7,6 +7,7 @@ use crate::{
     network::{self, Connections},
     observer::Observations,
     stack::{self, Parts},
+    store::WINDOW,
 };
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
@@ -305,6 +306,7 @@ impl Run {
             channels: network.channels,
             met: self.met,
             prefix: "engine".into(),
+            window: WINDOW,
         };
         let mut stack = stack::launch(context.child("engine"), parts).await;
         stack.tasks.push(("network", network.task));

@@ -16,6 +16,7 @@ mod signal;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 mod stack;
+mod store;
 
 pub use application::{Acknowledgement, Application, Proposal};
 pub use demand::Demand;

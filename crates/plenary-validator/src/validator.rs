@@ -5,6 +5,7 @@ use crate::{
     chain::ChainError,
     evidence::EvidenceLog,
     flush::Flusher,
+    intake::Intake,
     node::{Node, Parts},
 };
 use bytes::Bytes;
@@ -176,6 +177,7 @@ pub async fn start(
         demand: demand.clone(),
         clock: Box::new(system_time),
     })?);
+    Intake::start(&node).map_err(directory)?;
     let engine = plenary_consensus::start(
         Config {
             key,
