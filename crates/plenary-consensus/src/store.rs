@@ -26,7 +26,7 @@ use std::{num::NonZeroU64, sync::Arc};
 /// How many final blocks the engine keeps at least.
 pub(crate) const WINDOW: u64 = 2048;
 /// How many files that is; whole files are removed.
-const FILES: u64 = 8;
+pub(crate) const FILES: u64 = 8;
 /// Buffers of the files, in bytes.
 const BUFFER: usize = 64 * 1024;
 

@@ -106,6 +106,37 @@ fn four_validators_commit_over_tcp_and_again_after_a_restart() {
 }
 
 #[test]
+fn an_engine_that_cannot_write_says_so_and_the_others_go_on() {
+    let (genesis, keys) = network(4);
+    let addresses = addresses(4);
+    let directory = tempfile::tempdir().unwrap();
+    let logs: Vec<_> = (0..4).map(|_| Log::new(&genesis)).collect();
+    let engines = (0..4).map(|index| {
+        let config = config(&genesis, &keys, &addresses, directory.path(), index);
+        start(config, logs[index].clone(), logs[index].demand.clone()).unwrap()
+    });
+    let mut engines: Vec<_> = engines.collect();
+    eventually(|| {
+        engines
+            .iter()
+            .all(|engine| engine.status().connected.len() == 3)
+    });
+    let files = directory.path().join("3/files");
+    std::fs::remove_dir_all(&files).unwrap();
+    std::fs::write(&files, b"a file where a directory was").unwrap();
+    engines[0].broadcast(logs[0].submit(b"text"));
+    let failed = engines[3].failed();
+    let error = futures::executor::block_on(failed);
+    assert!(matches!(error, EngineError::Stopped(_)), "{error}");
+    assert!(engines[3].failure().is_some());
+    engines.pop().unwrap().stop().unwrap_err();
+    eventually(|| logs[..3].iter().all(|log| log.has(b"text")));
+    engines
+        .into_iter()
+        .for_each(|engine| engine.stop().unwrap());
+}
+
+#[test]
 fn a_configuration_that_cannot_work_is_refused_with_a_reason() {
     let (genesis, keys) = network(4);
     let addresses = addresses(4);
