@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     gossip::{self, Broadcaster, Gossip},
     observer::{Observations, Observer, election},
+    store::{self, Ledger},
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
@@ -32,7 +33,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{
     Digestible as _, Signer as _,
-    certificate::{ConstantProvider, Verifier as _},
+    certificate::ConstantProvider,
     ed25519::{PrivateKey, PublicKey},
     sha256::Digest,
 };
@@ -41,7 +42,6 @@ use commonware_parallel::Sequential;
 use commonware_runtime::{
     Clock, Handle, Metrics, Quota, Spawner, Storage, Supervisor as _, buffer::paged::CacheRef,
 };
-use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
 use plenary_types::{Block, Genesis};
 use rand_core::CryptoRng;
@@ -114,6 +114,8 @@ pub(crate) struct Parts<P, B, S, R> {
     pub(crate) met: mpsc::UnboundedReceiver<PublicKey>,
     /// Distinguishes the files of engines that share a directory.
     pub(crate) prefix: String,
+    /// How many final blocks are kept outside the application's ledger.
+    pub(crate) window: u64,
 }
 
 /// A running engine.
@@ -122,27 +124,6 @@ pub(crate) struct Stack {
     pub(crate) observations: Arc<Observations>,
     /// The engine's parts by name; it has failed as soon as one of them ends.
     pub(crate) tasks: Vec<(&'static str, Handle<()>)>,
-}
-
-fn archive<C>(
-    prefix: &str,
-    name: &str,
-    cache: &CacheRef,
-    codec_config: C,
-) -> prunable::Config<EightCap, C> {
-    prunable::Config {
-        translator: EightCap,
-        metadata_partition: format!("{prefix}-{name}-metadata"),
-        key_partition: format!("{prefix}-{name}-key"),
-        key_page_cache: cache.clone(),
-        value_partition: format!("{prefix}-{name}-value"),
-        compression: None,
-        codec_config,
-        items_per_section: NZU64!(1024),
-        key_write_buffer: NZUsize!(BUFFER),
-        value_write_buffer: NZUsize!(BUFFER),
-        replay_buffer: NZUsize!(BUFFER),
-    }
 }
 
 /// Builds an engine and starts it.
@@ -166,6 +147,7 @@ where
         channels,
         met,
         prefix,
+        window,
     } = parts;
     let [votes, certificates, fetches, blocks, requests, gossip] = channels;
     let me = key.public_key();
@@ -212,23 +194,25 @@ where
         },
         requests,
     );
-    let finalizations = prunable::Archive::init(
-        context.child("finalizations"),
-        archive(
-            &prefix,
-            "finalizations",
-            &cache,
-            EngineScheme::certificate_codec_config_unbounded(),
+    let ledger = Ledger {
+        application: application.clone(),
+        genesis: genesis_block.inner_shared(),
+        validators: genesis.validators.len(),
+    };
+    let files = store::Files {
+        prefix: &prefix,
+        window,
+        cache: &cache,
+    };
+    let (finalizations, final_blocks) = store::open(&context, &files, &ledger).await;
+    // Where the engine's files are older than the ledger, or lost, it goes on from the ledger.
+    let (start, floor) = match ledger.latest() {
+        Some(last) => (Start::Floor(last.clone()), Floor::Finalized(last)),
+        None => (
+            Start::Genesis(genesis_block),
+            Floor::Genesis(genesis_digest),
         ),
-    )
-    .await
-    .expect("the archive of certificates cannot be opened");
-    let final_blocks = prunable::Archive::init(
-        context.child("blocks"),
-        archive(&prefix, "blocks", &cache, ()),
-    )
-    .await
-    .expect("the archive of blocks cannot be opened");
+    };
     let (actor, marshal, _) = Actor::init(
         context.child("marshal"),
         finalizations,
@@ -236,7 +220,7 @@ where
         marshal::Config {
             provider: ConstantProvider::<_, Epoch>::new(scheme.clone()),
             epocher: epocher.clone(),
-            start: Start::Genesis(genesis_block),
+            start,
             partition_prefix: format!("{prefix}-marshal"),
             mailbox_size: NZUsize!(1024),
             view_retention: VIEWS,
@@ -279,7 +263,7 @@ where
             partition: format!("{prefix}-simplex"),
             mailbox_size: NZUsize!(1024),
             epoch: Epoch::new(EPOCH),
-            floor: Floor::Genesis(genesis_digest),
+            floor,
             replay_buffer: NZUsize!(BUFFER),
             write_buffer: NZUsize!(BUFFER),
             page_cache: cache,
@@ -304,6 +288,7 @@ where
         application: application.clone(),
         observations: observations.clone(),
         failure,
+        window,
     };
     tasks.push((
         "delivery",

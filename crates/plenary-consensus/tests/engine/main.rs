@@ -7,5 +7,6 @@ mod crash;
 mod log;
 mod partition;
 mod rest;
+mod store;
 mod tcp;
 mod world;

@@ -181,7 +181,7 @@ async fn call_signs_what_a_network_takes_only_signed() {
     let status = run(["status", "--data-dir", text(&out)]);
     assert_eq!(status.status.code(), Some(1));
     assert!(
-        errors(&status).contains("`dev` starts one"),
+        errors(&status).contains("is the network running"),
         "{}",
         errors(&status)
     );
