@@ -2,7 +2,7 @@
 //!
 //! It signs requests (RFC 9421), sends them to one validator and, where that one does not answer,
 //! to the next, with the same nonce: the network runs a request once, however often it arrives. With
-//! the network's [`Genesis`] it believes no validator: receipts, state and evidence are checked
+//! the network's [genesis](plenary_types::Genesis) it believes no validator: receipts, state and evidence are checked
 //! against the validators' signatures, and an answer that does not hold counts as none.
 //!
 //! ```no_run
