@@ -11,6 +11,7 @@ use crate::{
     convert::{self, EngineScheme},
     failure::Failure,
     observer::Observations,
+    store::FILES,
 };
 use commonware_actor::Feedback;
 use commonware_consensus::{
@@ -110,10 +111,9 @@ impl Delivery {
             };
             let acknowledgement = Acknowledgement::new(move || pending.complete());
             self.deliver(&marshal, &block, acknowledgement).await;
-            if let Some(old) = height.checked_sub(self.window) {
-                // Never above what is acknowledged, and file by file: cheap where there is
-                // nothing to do.
-                marshal.prune(Height::new(old));
+            if height.is_multiple_of(self.window.div_ceil(FILES)) {
+                // Nothing that is not acknowledged goes, whatever the height.
+                marshal.prune(Height::new(height.saturating_sub(self.window)));
             }
         }
     }

@@ -26,7 +26,7 @@ use std::{num::NonZeroU64, sync::Arc};
 /// How many final blocks the engine keeps at least.
 pub(crate) const WINDOW: u64 = 2048;
 /// How many files that is; whole files are removed.
-const FILES: u64 = 8;
+pub(crate) const FILES: u64 = 8;
 /// Buffers of the files, in bytes.
 const BUFFER: usize = 64 * 1024;
 
@@ -43,21 +43,17 @@ impl Ledger {
         &self,
         id: Identifier<'_, Digest>,
     ) -> Option<(Arc<EngineBlock>, Option<EngineFinalization>)> {
-        let genesis = self.genesis.block();
         let height = match id {
             Identifier::Index(height) => height,
             Identifier::Key(digest) => {
                 let hash = convert::block_hash(digest);
-                if hash == genesis.hash() {
-                    0
-                } else {
-                    self.application.height_of(&hash)?
+                // The parent of the first block, which no ledger has.
+                if hash == self.genesis.block().hash() {
+                    return Some((self.genesis.clone(), None));
                 }
+                self.application.height_of(&hash)?
             }
         };
-        if height == 0 {
-            return Some((self.genesis.clone(), None));
-        }
         let (block, certificate) = self.application.block(height)?;
         let finalization = certificate.and_then(|certificate| {
             convert::finalization(&block.header, &certificate, self.validators)
@@ -68,7 +64,7 @@ impl Ledger {
     /// The finalization of the last block that has one of its own, of the latest few.
     pub(crate) fn latest(&self) -> Option<EngineFinalization> {
         let top = self.application.height();
-        let heights = (top.saturating_sub(WINDOW)..=top).rev();
+        let heights = (top.saturating_sub(WINDOW).max(1)..=top).rev();
         let mut finals = heights.map_while(|height| self.find(Identifier::Index(height)));
         finals.find_map(|(_, finalization)| finalization)
     }

@@ -139,7 +139,6 @@ pub async fn start(
         double_run,
     } = settings;
     let service = service.into();
-    let paths = Arc::new(service.openapi_paths());
     let executor = Arc::new(Executor::new(service, Options { double_run })?);
     let changes = executor.genesis(&genesis)?;
     let files = Files::in_directory(&data_dir)?;
@@ -204,7 +203,6 @@ pub async fn start(
     let api = Api {
         node: node.clone(),
         engine: engine.clone(),
-        paths,
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();
