@@ -10,9 +10,9 @@ use plenary_store::{Files, Store};
 use plenary_types::{
     Author, Block, Changes, Genesis, Method, Operation, Outcome, PrivateKey, Request, Response,
     Round, ServiceId, Signature, StateKey, Timestamp, Transaction, Version, Versioned,
-    block::{outcome_leaves, transactions_root},
+    block::{outcomes_root, transactions_root},
     genesis::{ClientSignatures, Member},
-    merkle,
+    transaction::Content,
 };
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
@@ -87,13 +87,14 @@ fn transaction(genesis: &Genesis, random: &mut Random) -> Transaction {
             body: body.into_bytes().into(),
         },
     };
-    Transaction {
+    let content = Content {
         service: genesis.service.clone(),
         operations: vec![operation],
         commitment: None,
         originator: genesis.validators[0].key,
         signature: Signature([0; 64]),
-    }
+    };
+    Transaction::new(&content).unwrap()
 }
 
 fn child(parent: &Block, state: plenary_types::Digest, transactions: Vec<Transaction>) -> Block {
@@ -104,7 +105,7 @@ fn child(parent: &Block, state: plenary_types::Digest, transactions: Vec<Transac
     header.round = Round::default();
     header.count = transactions.len() as u32;
     header.transactions = transactions_root(&transactions);
-    header.outcomes = merkle::root(outcome_leaves(&transactions, &outcomes));
+    header.outcomes = outcomes_root(&transactions, &outcomes);
     header.state = state;
     Block {
         header,

@@ -36,11 +36,12 @@ use std::{fmt, sync::Arc};
 pub struct Store {
     genesis: Arc<Block>,
     state: State,
-    ledger: Ledger,
     /// The indexes on disk, and the blocks applied since.
     index: RwLock<(Arc<Snapshot>, Recent)>,
     /// The state database; held by the one flush at a time.
     database: Mutex<Database>,
+    /// Closed last: its lock guards the state database too.
+    ledger: Ledger,
     /// Held by the one sync at a time.
     syncing: Mutex<()>,
 }

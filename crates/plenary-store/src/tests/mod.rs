@@ -13,10 +13,9 @@ use plenary_types::{
     Author, Block, Certificate, Changes, Genesis, Header, Method, Operation, Outcome, PrivateKey,
     Reason, Request, Response, Round, ServiceId, StateKey, Timestamp, Transaction, Version,
     Versioned,
-    block::{outcome_leaves, transactions_root},
+    block::{outcomes_root, transactions_root},
     certificate::{Phase, ValidatorSignature, statement},
     genesis::{ClientSignatures, Member},
-    merkle,
 };
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
@@ -118,6 +117,7 @@ pub(crate) fn transaction(nonce: &str) -> Transaction {
         vec![operation(nonce)],
         None,
     )
+    .unwrap()
 }
 
 pub(crate) fn rejected() -> Outcome {
@@ -152,7 +152,7 @@ pub(crate) fn block(
         time: parent.time.plus_ms(1),
         count: transactions.len() as u32,
         transactions: transactions_root(&transactions),
-        outcomes: merkle::root(outcome_leaves(&transactions, &outcomes)),
+        outcomes: outcomes_root(&transactions, &outcomes),
         state,
     };
     Block {

@@ -1,4 +1,4 @@
-use super::{Chain, genesis, genesis_changes, open, open_on, some_changes, transaction};
+use super::{Chain, genesis, genesis_changes, open, open_on, some_changes};
 use crate::{
     File, Files, Location, Store, StoreError,
     testing::{Disk, Random},
@@ -187,5 +187,4 @@ fn a_genesis_that_cannot_be_made_makes_no_data_directory() {
     assert!(error.to_string().contains("no operator"));
     let store = open(&disk);
     assert_eq!(store.tip().height, 0);
-    assert_eq!(transaction("x").operations.len(), 1);
 }
