@@ -129,3 +129,24 @@ fn a_validator_that_was_away_for_long_catches_up_while_all_are_at_rest() {
         world.assert_agreement(|_| true);
     });
 }
+
+#[test]
+fn a_block_whose_votes_were_lost_becomes_final_without_anything_new_to_commit() {
+    for after in (0..160).step_by(4) {
+        let settings = settings(after, 4);
+        let genesis = settings.genesis.clone();
+        run(settings, |net| async move {
+            let mut world = World::all(net, &genesis).await;
+            world.commit(0, "text before").await;
+            world.submit(1, "text");
+            world.net.sleep(Duration::from_millis(after)).await;
+            world.net.partition(&[]).await;
+            world.net.sleep(SECOND / 2).await;
+            world.net.heal().await;
+            let settled = world.settle("text", 30 * SECOND).await;
+            assert!(settled, "all votes lost after {after} ms");
+            assert!(world.converge(10 * SECOND).await, "after {after} ms");
+            world.assert_agreement(|text| text.starts_with(b"text"));
+        });
+    }
+}
