@@ -21,8 +21,21 @@ use std::{
 };
 
 struct Validator {
+    config: Config,
     log: Arc<Log>,
     engine: Engine,
+}
+
+impl Validator {
+    fn start(config: Config) -> Self {
+        let log = Log::new(&config.genesis);
+        let engine = start(config.clone(), log.clone(), log.demand.clone()).unwrap();
+        Self {
+            config,
+            log,
+            engine,
+        }
+    }
 }
 
 /// CPU time of this process, in milliseconds.
@@ -57,6 +70,27 @@ fn wait(condition: impl Fn() -> bool) {
 fn percentile(sorted: &[Duration], share: f64) -> f64 {
     let index = ((sorted.len() - 1) as f64 * share).round() as usize;
     sorted[index].as_secs_f64() * 1000.0
+}
+
+/// Takes the last validator away while the others commit, and brings it back with nothing.
+fn catch_up(validators: &mut Vec<Validator>, commits: usize) {
+    let last = validators.pop().unwrap();
+    let config = last.config.clone();
+    last.engine.stop().unwrap();
+    let (before, started) = (validators[0].log.blocks(), Instant::now());
+    sequential(validators, commits, 990);
+    let (grown, time) = (validators[0].log.blocks() - before, started.elapsed());
+    fs::remove_dir_all(&config.directory).unwrap();
+    let started = Instant::now();
+    let last = Validator::start(config);
+    wait(|| last.log.blocks() > 0);
+    let first = started.elapsed();
+    wait(|| last.log.blocks() >= validators[0].log.blocks());
+    let (all, rest) = (last.log.blocks(), started.elapsed() - first);
+    println!(
+        "catching up: {grown} blocks had taken {time:.1?}; all {all} came in {rest:.1?}, {first:.1?} after the start"
+    );
+    validators.push(last);
 }
 
 /// Commits one text after the other, each at the next validator.
@@ -114,9 +148,8 @@ fn main() {
         .collect();
     drop(listeners);
     let validators = (0..n).map(|index| {
-        let log = Log::new(&genesis);
         let public = keys.iter().map(|key| key.public_key());
-        let config = Config {
+        Validator::start(Config {
             key: keys[index],
             genesis: genesis.clone(),
             genesis_block: genesis_block(&genesis),
@@ -124,11 +157,9 @@ fn main() {
             peers: public.zip(addresses.iter().copied()).collect(),
             directory: directory.join(index.to_string()),
             threads: 1,
-        };
-        let engine = start(config, log.clone(), log.demand.clone()).unwrap();
-        Validator { log, engine }
+        })
     });
-    let validators: Vec<_> = validators.collect();
+    let mut validators: Vec<_> = validators.collect();
     let started = Instant::now();
     let connected = |validator: &Validator| validator.engine.status().connected.len() == n - 1;
     wait(|| validators.iter().all(connected));
@@ -154,6 +185,7 @@ fn main() {
         let rate = closed_loop(&validators, commits.max(window * 20), window, 1000);
         println!("closed loop of {window}: {rate:.0} texts/s");
     }
+    catch_up(&mut validators, commits);
     println!("memory: {} MB a validator", memory_kb() / 1024 / n as u64);
     std::thread::sleep(Duration::from_secs(5));
     let (before, started) = (cpu_ms(), Instant::now());

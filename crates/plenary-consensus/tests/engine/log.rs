@@ -197,6 +197,11 @@ impl Log {
         self.state.lock().heights.len()
     }
 
+    /// How many blocks are in it.
+    pub(crate) fn blocks(&self) -> usize {
+        self.state.lock().chain.len()
+    }
+
     /// How many texts are pending.
     pub(crate) fn open(&self) -> usize {
         self.state.lock().pending.len()

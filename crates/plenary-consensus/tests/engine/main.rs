@@ -4,6 +4,7 @@
 
 mod byzantine;
 mod crash;
+#[allow(dead_code, reason = "the example `latency` uses the rest")]
 mod log;
 mod partition;
 mod rest;
