@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -33,6 +33,8 @@ pub struct Client {
     nodes: Arc<[Node]>,
     /// The validator that answered last, which is asked first.
     preferred: Arc<AtomicUsize>,
+    /// The latest height that an answer was of: every validator is asked for no less.
+    seen: Arc<AtomicU64>,
     key: Option<PrivateKey>,
     genesis: Option<Arc<Genesis>>,
     patience: Duration,
@@ -60,6 +62,7 @@ impl Client {
         Ok(Self {
             nodes,
             preferred: Arc::default(),
+            seen: Arc::default(),
             key: None,
             genesis: None,
             patience: PATIENCE,
@@ -160,6 +163,7 @@ impl Client {
         self.first(|node| async move {
             let mut http = node.request(request.method.as_str(), &request.target)?;
             http = http.timeout(REPLY_WITHIN).header("prefer", prefer());
+            http = http.header("plenary-height", self.seen.load(Ordering::Relaxed));
             if !request.content_type.is_empty() {
                 http = http.header("content-type", &request.content_type);
             }
@@ -174,9 +178,26 @@ impl Client {
                         .header("signature", signature)
                 }
             };
-            Answer::read(node.send(http.body(request.body.clone())).await?)
+            let answer = Answer::read(node.send(http.body(request.body.clone())).await?);
+            self.see(&answer);
+            answer
         })
         .await
+    }
+
+    /// Remembers the height of an answer. Where a validator is behind it, it is forgotten: whoever
+    /// named it may have lied, and must not keep the client from the others.
+    fn see(&self, answer: &Result<Answer, ClientError>) {
+        match answer {
+            Ok(answer) => {
+                self.seen
+                    .fetch_max(answer.height.unwrap_or_default(), Ordering::Relaxed);
+            }
+            Err(ClientError::Problem { problem, .. }) if problem.code == "behind" => {
+                self.seen.store(0, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
     }
 
     /// Asks one validator after the other, beginning with the one that answered last, and all of

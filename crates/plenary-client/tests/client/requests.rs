@@ -332,3 +332,42 @@ async fn clients_are_used_from_many_tasks() {
     nonces.dedup();
     assert_eq!(nonces.len(), 20);
 }
+
+/// A validator that says "behind" where the client has seen a later height than its own, 7.
+fn honest(asked: &Asked) -> Response {
+    match asked.header("plenary-height").parse::<u64>().unwrap() {
+        0..=7 => done(),
+        _ => problem(
+            &Problem::new(503, "behind", "not there yet")
+                .at(Stage::Layer1)
+                .retryable(),
+        ),
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_moves_on_names_the_height_it_has_seen() {
+    let first = Fake::start(|count, _| if count == 0 { done() } else { busy() }).await;
+    let second = Fake::start(|_, asked| honest(asked)).await;
+    let client = signing(&[&first.url, &second.url]);
+    client.post("/a", &json!({})).await.unwrap();
+    client.post("/b", &json!({})).await.unwrap();
+    assert_eq!(first.asked()[0].header("plenary-height"), "0");
+    assert_eq!(second.asked()[0].header("plenary-height"), "7");
+}
+
+#[tokio::test]
+async fn a_validator_that_lies_about_its_height_cannot_keep_a_client_from_the_others() {
+    let liar = Fake::start(|count, _| {
+        let mut answer = if count == 0 { done() } else { busy() };
+        let height = u64::MAX.to_string().parse().unwrap();
+        answer.headers_mut().insert("plenary-height", height);
+        answer
+    })
+    .await;
+    let other = Fake::start(|_, asked| honest(asked)).await;
+    let client = signing(&[&liar.url, &other.url]).with_patience(Duration::from_secs(30));
+    client.post("/a", &json!({})).await.unwrap();
+    let answer = client.post("/b", &json!({})).await.unwrap();
+    assert_eq!(answer.url, other.url);
+}

@@ -13,6 +13,10 @@ use axum::{
 };
 use plenary_service::with_l1;
 use plenary_types::{Problem, Stage};
+use std::time::Duration;
+
+/// How long a validator may be behind the one that a client comes from.
+const LAG: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<Response, Failure> {
     let node = &api.node;
@@ -65,7 +69,7 @@ async fn reach(api: &Api, headers: &HeaderMap) -> Result<(), Failure> {
     })?;
     let mut heights = api.node.finality.heights();
     let reached = heights.wait_for(|own| *own >= height);
-    match tokio::time::timeout(wait(headers), reached).await {
+    match tokio::time::timeout(wait(headers).min(LAG), reached).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err(Refusal::Stopping.into()),
         Err(_) => {
