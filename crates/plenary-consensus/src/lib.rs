@@ -52,7 +52,9 @@
 //! meanwhile), each validator's vote to notarize, then the block and the notarization together,
 //! each validator's vote to finalize, and the final block and its certificate together before it
 //! is delivered. The application may take a block as durable once it is delivered: it is on the
-//! disk of the engine, and comes again until it is acknowledged.
+//! disk of the engine, and comes again until it is acknowledged. Counted with `strace` at n = 4, a
+//! commit is 10 `fdatasync` and 4 `fsync` a validator, the latter because each view's votes have a
+//! file of their own.
 //!
 //! Signature checks of each validator: a quorum of votes to notarize and one of votes to finalize,
 //! each in one batch; certificates that others made are checked only where one's own votes did
