@@ -16,9 +16,9 @@ use plenary_types::{Block, GenesisHash, limits::MAX_CLOCK_DRIFT_MS};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tracing::error;
 
-/// How long a leader that has nothing to commit waits for a descendantless proposal to become
-/// final before it proposes an empty block on it. Votes to finalize are sent once; where enough
-/// of them were lost, only a descendant can make a block final.
+/// How long a leader that has nothing to commit waits for what was proposed before to be decided
+/// before it proposes an empty block on it. Votes to finalize are sent once; where enough of them
+/// were lost, only a descendant can make a block final.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The application, for the engine. `C` is the engine's own clock.
@@ -48,17 +48,17 @@ async fn pending(
     mut ancestry: impl Ancestry<EngineBlock>,
 ) -> Vec<Arc<Block>> {
     let mut blocks = Vec::new();
-    while ancestry
-        .peek()
-        .is_none_or(|block| block.height().get() > application.height())
-    {
-        let Some(block) = ancestry.next().await else {
-            break;
-        };
-        if block.height().get() <= application.height() {
+    loop {
+        let applied = application.height();
+        let known = |block: &Digested<EngineBlock>| block.height().get() <= applied;
+        // Looking ahead saves fetching an ancestor nobody needs.
+        if ancestry.peek().is_some_and(known) {
             break;
         }
-        blocks.push(block.inner().block().clone());
+        match ancestry.next().await {
+            Some(block) if !known(&block) => blocks.push(block.inner().block().clone()),
+            _ => break,
+        }
     }
     blocks.reverse();
     blocks
@@ -86,12 +86,13 @@ impl<C: Clock> Adapter<C> {
             && header.round == proposal.round
             && header.parent == proposal.parent
             && header.proposer == proposal.proposer;
-        let size = commonware_codec::EncodeSize::encode_size(block);
-        if !matches || size > Block::max_encode_size() {
+        // Peers cut off who sends them what they cannot decode.
+        let body = block.check_body();
+        if !matches || body.is_err() {
             error!(
                 ?header,
                 ?proposal,
-                size,
+                ?body,
                 "the application built a wrong block"
             );
             return false;
@@ -176,7 +177,7 @@ impl<E: Spawner + Clock, C: Clock> engine::Application<E> for Adapter<C> {
         // A clock that is behind says nothing about the block, so this waits, and a validator
         // whose clock is right refuses nothing.
         let time = block.header.time;
-        let ahead = loop {
+        let now = loop {
             let now = convert::timestamp(runtime.current());
             match time.0.checked_sub(now.plus_ms(MAX_CLOCK_DRIFT_MS).0) {
                 None | Some(0) => break now,
@@ -186,7 +187,7 @@ impl<E: Spawner + Clock, C: Clock> engine::Application<E> for Adapter<C> {
         let ancestors = pending(self.application.as_ref(), ancestry).await;
         let application = self.application.clone();
         Self::execute(&runtime, move || {
-            application.verify(&block, &ancestors, ahead)
+            application.verify(&block, &ancestors, now)
         })
         .await
     }

@@ -300,3 +300,41 @@ impl<E: Storage> Storage for Paced<E> {
         self.inner.scan(partition)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commonware_runtime::{Runner as _, deterministic};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn time_passes_only_while_there_is_something_to_decide() {
+        deterministic::Runner::default().start(|context| async move {
+            let gate = Gate::closed(context.current());
+            let paced = Paced::new(context.child("paced"), gate.clone());
+            let start = paced.current();
+            let passed = || paced.current().duration_since(start).unwrap_or_default();
+            let mut alarm = pin!(paced.sleep(3 * SECOND));
+            let mut ring = async |limit: Duration| {
+                let limit = pin!(context.sleep(limit));
+                let first = futures::future::select(alarm.as_mut(), limit).await;
+                matches!(first, futures::future::Either::Left(_))
+            };
+            assert!(!ring(1000 * SECOND).await);
+            assert_eq!(passed(), Duration::ZERO);
+
+            gate.set_demand(context.current(), true);
+            assert!(!ring(SECOND).await);
+            gate.set_undecided(context.current(), true);
+            gate.set_demand(context.current(), false);
+            assert!(!ring(SECOND).await);
+            gate.set_undecided(context.current(), false);
+            assert!(!ring(1000 * SECOND).await);
+            assert_eq!(passed(), 2 * SECOND);
+
+            gate.set_demand(context.current(), true);
+            assert!(ring(SECOND + SECOND / 10).await);
+        });
+    }
+}

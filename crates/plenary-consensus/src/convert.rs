@@ -214,3 +214,86 @@ pub(crate) fn evidence(activity: &EngineActivity) -> Option<Evidence> {
         second,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use commonware_consensus::simplex::types::Subject;
+    use commonware_cryptography::certificate::Verifier as _;
+    use commonware_parallel::Sequential;
+    use commonware_utils::{non_empty, sys_rng};
+    use plenary_types::{Block, Digest, testing::Network};
+
+    fn schemes(network: &Network) -> Vec<Scheme> {
+        let namespace = plenary_types::certificate::namespace(&network.genesis.hash());
+        let participants = participants(&network.genesis);
+        let keys = network.validators.iter().map(signing_key);
+        keys.map(|key| Scheme::signer(&namespace, participants.clone(), key).unwrap())
+            .collect()
+    }
+
+    /// A block in view 9 with the finalization that three of four validators made.
+    fn finalized(network: &Network) -> (Header, EngineFinalization, Vec<Scheme>) {
+        let mut header = Block::genesis(&network.genesis, Digest([0; 32])).header;
+        header.height = 5;
+        header.round.view = 9;
+        header.round.parent_view = 7;
+        let schemes = schemes(network);
+        let proposal = EngineProposal::new(engine_round(9), View::new(7), digest(&header.hash()));
+        let votes = schemes[1..].iter();
+        let votes: Vec<_> = votes
+            .map(|scheme| Finalize::sign(scheme, proposal.clone()).unwrap())
+            .collect();
+        let finalization =
+            Finalization::from_finalizes(&schemes[0], non_empty![@&votes], &Sequential).unwrap();
+        (header, finalization, schemes)
+    }
+
+    #[test]
+    fn the_engine_numbers_validators_as_the_genesis_does() {
+        let network = Network::new(16);
+        let participants = participants(&network.genesis);
+        let engine: Vec<_> = participants.iter().map(public_key).collect();
+        let genesis = network.genesis.validators.iter();
+        assert_eq!(
+            engine,
+            genesis.map(|validator| validator.key).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_certificate_means_the_same_to_the_engine_and_to_everybody_else() {
+        let network = Network::new(4);
+        let (header, made, schemes) = finalized(&network);
+        let certificate = certificate(&made).unwrap();
+        let signers = certificate.signatures.iter().map(|entry| entry.validator);
+        assert_eq!(signers.collect::<Vec<_>>(), [1, 2, 3]);
+        certificate.verify(&header, &network.genesis).unwrap();
+        let back = finalization(&header, &certificate, 4).unwrap();
+        assert_eq!(back, made);
+        let subject = Subject::Finalize {
+            proposal: &back.proposal,
+        };
+        assert!(schemes[0].verify_certificate::<_, EngineDigest>(
+            &mut sys_rng(),
+            subject,
+            &back.certificate,
+            &Sequential
+        ));
+    }
+
+    #[test]
+    fn a_certificate_that_makes_no_sense_has_no_finalization() {
+        let network = Network::new(4);
+        let (header, made, _) = finalized(&network);
+        let good = certificate(&made).unwrap();
+        let mut twice = good.clone();
+        twice.signatures[0].validator = 2;
+        assert!(finalization(&header, &twice, 4).is_none());
+        let mut unknown = good;
+        unknown.signatures[0].validator = 4;
+        assert!(finalization(&header, &unknown, 4).is_none());
+    }
+}

@@ -1,7 +1,9 @@
 //! Final blocks, from the engine's store to the application, one after the other.
 //!
 //! The engine has a block on disk before it hands it over, and notes that it is delivered once
-//! the application has acknowledged it. What is not noted is delivered again after a restart.
+//! the application has acknowledged it. What is not noted is delivered again after a restart. An
+//! application that has less than it had acknowledged gets the rest from the engine's store,
+//! where that still has it.
 
 use crate::{
     Acknowledgement, Application, MAX_UNACKNOWLEDGED,
@@ -9,6 +11,7 @@ use crate::{
     convert::{self, EngineScheme},
     failure::Failure,
     observer::Observations,
+    store::FILES,
 };
 use commonware_actor::Feedback;
 use commonware_consensus::{
@@ -36,6 +39,8 @@ pub(crate) struct Delivery {
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observations: Arc<Observations>,
     pub(crate) failure: Failure,
+    /// How many blocks the store keeps below the last that is acknowledged.
+    pub(crate) window: u64,
 }
 
 /// A queue as long as what the engine delivers unacknowledged.
@@ -89,24 +94,57 @@ impl Drop for Pending {
 impl Delivery {
     /// Delivers until the engine ends. Blocks its thread while the application applies.
     pub(crate) async fn run(self, marshal: Marshal, mut queue: mpsc::Receiver<Delivered>) {
-        while let Some((block, acknowledgement)) = queue.recv().await {
+        if let Err(reason) = self.restore(&marshal).await {
+            self.failure.set(reason);
+            return;
+        }
+        while let Some((block, engine)) = queue.recv().await {
             let height = block.height().get();
             if height == 0 {
-                acknowledgement.acknowledge();
+                engine.acknowledge();
                 continue;
             }
-            let certificate = self.certificate(&marshal, &block).await;
             let pending = Pending {
                 height,
-                engine: Some(acknowledgement),
+                engine: Some(engine),
                 failure: self.failure.clone(),
             };
-            self.application.finalize(
-                block.inner().block().clone(),
-                certificate,
-                Acknowledgement::new(move || pending.complete()),
-            );
+            let acknowledgement = Acknowledgement::new(move || pending.complete());
+            self.deliver(&marshal, &block, acknowledgement).await;
+            if height.is_multiple_of(self.window.div_ceil(FILES)) {
+                // Nothing that is not acknowledged goes, whatever the height.
+                marshal.prune(Height::new(height.saturating_sub(self.window)));
+            }
         }
+    }
+
+    /// Delivers what the application had acknowledged and does not have.
+    async fn restore(&self, marshal: &Marshal) -> Result<(), String> {
+        let processed = marshal.get_processed().await;
+        let processed = processed.map_or(0, |processed| processed.height().get());
+        for height in self.application.height() + 1..=processed {
+            let Some(block) = marshal.get_block(Height::new(height)).await else {
+                return Err(format!(
+                    "the application needs block {height}, which it had acknowledged and the \
+                     engine no longer has; restore a later copy of the application's ledger"
+                ));
+            };
+            let acknowledgement = Acknowledgement::new(|| ());
+            self.deliver(marshal, &block, acknowledgement).await;
+        }
+        Ok(())
+    }
+
+    async fn deliver(
+        &self,
+        marshal: &Marshal,
+        block: &Digested<EngineBlock>,
+        acknowledgement: Acknowledgement,
+    ) {
+        let certificate = self.certificate(marshal, block).await;
+        let block = block.inner().block().clone();
+        self.application
+            .finalize(block, certificate, acknowledgement);
     }
 
     /// The block's own certificate, where it has one.

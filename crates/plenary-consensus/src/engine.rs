@@ -7,6 +7,7 @@ use crate::{
     network::{self, Connections},
     observer::Observations,
     stack::{self, Parts},
+    store::WINDOW,
 };
 use bytes::Bytes;
 use commonware_cryptography::ed25519;
@@ -14,13 +15,13 @@ use commonware_p2p::Address;
 use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio as runtime};
 use commonware_utils::ordered::Map;
 use futures::future::Either;
-use plenary_types::{Block, Genesis, PrivateKey, PublicKey};
+use plenary_types::{Block, Genesis, GenesisHash, PrivateKey, PublicKey};
 use std::{
     any::Any,
     fmt, io,
     net::{SocketAddr, TcpListener},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     thread::JoinHandle,
@@ -30,6 +31,11 @@ use tokio::sync::{Notify, mpsc};
 
 /// After how long without a word, pings included, a connection counts as broken.
 const READ_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The file that says which network a directory is of.
+const MARK: &str = "genesis";
+/// Where in the directory the engine's own files are.
+const FILES: &str = "files";
 
 /// Most blocks delivered to the application and not yet acknowledged.
 pub const MAX_UNACKNOWLEDGED: usize = 256;
@@ -90,6 +96,19 @@ pub enum EngineError {
         directory: PathBuf,
         /// What the system said.
         error: Arc<io::Error>,
+    },
+    /// The directory has the files of another network.
+    #[error(
+        "the directory {} has the files of network {found}, not of {expected}; use another one",
+        directory.display()
+    )]
+    OtherNetwork {
+        /// The directory.
+        directory: PathBuf,
+        /// The configured network.
+        expected: GenesisHash,
+        /// What the directory says.
+        found: String,
     },
     /// The engine stopped by itself: a disk that is full or broken, files that are not this
     /// network's, an application that dropped an acknowledgement.
@@ -237,10 +256,7 @@ fn check(config: &Config) -> Result<Map<ed25519::PublicKey, Address>, EngineErro
     if config.genesis_block != expected {
         return Err(EngineError::GenesisBlock);
     }
-    std::fs::create_dir_all(&config.directory).map_err(|error| EngineError::Directory {
-        directory: config.directory.clone(),
-        error: Arc::new(error),
-    })?;
+    claim(&config.directory, genesis.hash())?;
     // The network would panic on it; what takes the port in between still ends the engine.
     TcpListener::bind(config.listen).map_err(|error| EngineError::Listen {
         address: config.listen,
@@ -251,6 +267,28 @@ fn check(config: &Config) -> Result<Map<ed25519::PublicKey, Address>, EngineErro
         Some((key, Address::from(address)))
     });
     Ok(Map::from_iter_dedup(addresses))
+}
+
+/// Makes the directory this network's, where it is nobody's yet.
+fn claim(directory: &Path, expected: GenesisHash) -> Result<(), EngineError> {
+    let unusable = |error| EngineError::Directory {
+        directory: directory.to_owned(),
+        error: Arc::new(error),
+    };
+    std::fs::create_dir_all(directory).map_err(unusable)?;
+    let mark = directory.join(MARK);
+    match std::fs::read_to_string(&mark) {
+        Ok(found) if found == expected.to_string() => Ok(()),
+        Ok(found) => Err(EngineError::OtherNetwork {
+            directory: directory.to_owned(),
+            expected,
+            found,
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::write(&mark, expected.to_string()).map_err(unusable)
+        }
+        Err(error) => Err(unusable(error)),
+    }
 }
 
 /// What the engine's thread runs.
@@ -271,7 +309,7 @@ impl Run {
         let runtime = runtime::Config::new()
             .with_worker_threads(self.config.threads.max(1))
             .with_read_write_timeout(READ_WRITE_TIMEOUT)
-            .with_storage_directory(&self.config.directory);
+            .with_storage_directory(self.config.directory.join(FILES));
         runtime::Runner::new(runtime).start(|context| self.supervise(context));
     }
 
@@ -305,6 +343,7 @@ impl Run {
             channels: network.channels,
             met: self.met,
             prefix: "engine".into(),
+            window: WINDOW,
         };
         let mut stack = stack::launch(context.child("engine"), parts).await;
         stack.tasks.push(("network", network.task));

@@ -49,8 +49,9 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How long nothing becomes final before a tip is sent.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The largest message on the channel, in bytes.
-pub(crate) const MAX_MESSAGE_BYTES: usize = BATCH_BYTES + MAX_BROADCAST_BYTES + 16;
+/// The largest message on the channel, in bytes: the last broadcast may exceed the batch, and
+/// each has a length.
+pub(crate) const MAX_MESSAGE_BYTES: usize = BATCH_BYTES + MAX_BROADCAST_BYTES + 5 * MAX_BATCH + 16;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Message {
@@ -247,5 +248,36 @@ impl Gossip {
                 Err(error) => debug!(%from, %error, "a malformed message was dropped"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_network_and_nothing_else_is_one() {
+        let broadcasts = vec![Bytes::new(), Bytes::from_static(b"text")];
+        for message in [Message::Broadcasts(broadcasts), Message::Tip(u64::MAX)] {
+            let encoded = message.encode();
+            assert_eq!(Message::decode_cfg(encoded.clone(), &()).unwrap(), message);
+            Message::decode_cfg(encoded.slice(..encoded.len() - 1), &()).unwrap_err();
+            let longer = [encoded.as_ref(), &[0]].concat();
+            Message::decode_cfg(Bytes::from(longer), &()).unwrap_err();
+        }
+        Message::decode_cfg(Bytes::from_static(&[2]), &()).unwrap_err();
+        let many = Message::Broadcasts(vec![Bytes::new(); MAX_BATCH + 1]);
+        Message::decode_cfg(many.encode(), &()).unwrap_err();
+        let large = Message::Broadcasts(vec![Bytes::from(vec![0; MAX_BROADCAST_BYTES + 1])]);
+        Message::decode_cfg(large.encode(), &()).unwrap_err();
+    }
+
+    #[test]
+    fn the_largest_batch_fits_into_a_message() {
+        let mut batch = vec![Bytes::from(vec![0; BATCH_BYTES / (MAX_BATCH - 2)]); MAX_BATCH - 1];
+        batch.push(Bytes::from(vec![0; MAX_BROADCAST_BYTES]));
+        assert!(Message::Broadcasts(batch).encode().len() <= MAX_MESSAGE_BYTES);
     }
 }

@@ -9,11 +9,12 @@ use crate::{
     adapter::Adapter,
     block::EngineBlock,
     clock::{Gate, Paced},
-    convert::{self, EPOCH, EngineScheme},
-    delivery::{self, Delivery},
+    convert::{self, EPOCH, EngineFinalization, EngineScheme},
+    delivery::{self, Delivery, Marshal},
     failure::Failure,
     gossip::{self, Broadcaster, Gossip},
     observer::{Observations, Observer, election},
+    store::{self, Ledger, Window},
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
@@ -32,7 +33,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{
     Digestible as _, Signer as _,
-    certificate::{ConstantProvider, Verifier as _},
+    certificate::{ConstantProvider, Scheme as _},
     ed25519::{PrivateKey, PublicKey},
     sha256::Digest,
 };
@@ -41,11 +42,10 @@ use commonware_parallel::Sequential;
 use commonware_runtime::{
     Clock, Handle, Metrics, Quota, Spawner, Storage, Supervisor as _, buffer::paged::CacheRef,
 };
-use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
 use plenary_types::{Block, Genesis};
 use rand_core::CryptoRng;
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// How long a leader may take to propose before the others give up its view, in engine time.
@@ -65,9 +65,11 @@ const FETCH_RETRY: Duration = Duration::from_millis(100);
 /// compared with, and what slow peers may ask for.
 const VIEWS: ViewDelta = ViewDelta::new(32);
 /// Most blocks that are fetched at a time.
-const MAX_REPAIR: usize = 64;
-/// Buffers of the engine's files.
-const BUFFER: usize = 64 * 1024;
+const MAX_REPAIR: NonZeroUsize = NZUsize!(64);
+/// Buffers of the engine's files, in bytes.
+const BUFFER: NonZeroUsize = NZUsize!(64 * 1024);
+/// Most messages that wait for one of the engine's parts.
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// The longest height a block can have: the epoch never ends.
 const EPOCH_HEIGHTS: u64 = 1 << 62;
 
@@ -82,7 +84,7 @@ pub(crate) const CHANNELS: [Quota; 6] = [
     // Blocks.
     Quota::per_second(NZU32!(256)),
     // Blocks that are asked for.
-    Quota::per_second(NZU32!(512)),
+    Quota::per_second(NZU32!(2048)),
     // Broadcasts of the application, gathered, and tips.
     Quota::per_second(NZU32!(1024)),
 ];
@@ -96,7 +98,7 @@ pub(crate) fn max_message_size(validators: u32) -> u32 {
     ])
 }
 
-/// What a validator's engine is made of.
+/// What an engine is given by whoever starts it.
 pub(crate) struct Parts<P, B, S, R> {
     pub(crate) key: PrivateKey,
     pub(crate) genesis: Arc<Genesis>,
@@ -114,41 +116,25 @@ pub(crate) struct Parts<P, B, S, R> {
     pub(crate) met: mpsc::UnboundedReceiver<PublicKey>,
     /// Distinguishes the files of engines that share a directory.
     pub(crate) prefix: String,
+    /// How many final blocks are kept outside the application's ledger.
+    pub(crate) window: u64,
 }
+
+/// A part of an engine that runs, with its name.
+pub(crate) type Task = (&'static str, Handle<()>);
 
 /// A running engine.
 pub(crate) struct Stack {
     pub(crate) broadcaster: Broadcaster,
     pub(crate) observations: Arc<Observations>,
-    /// The engine's parts by name; it has failed as soon as one of them ends.
-    pub(crate) tasks: Vec<(&'static str, Handle<()>)>,
-}
-
-fn archive<C>(
-    prefix: &str,
-    name: &str,
-    cache: &CacheRef,
-    codec_config: C,
-) -> prunable::Config<EightCap, C> {
-    prunable::Config {
-        translator: EightCap,
-        metadata_partition: format!("{prefix}-{name}-metadata"),
-        key_partition: format!("{prefix}-{name}-key"),
-        key_page_cache: cache.clone(),
-        value_partition: format!("{prefix}-{name}-value"),
-        compression: None,
-        codec_config,
-        items_per_section: NZU64!(1024),
-        key_write_buffer: NZUsize!(BUFFER),
-        value_write_buffer: NZUsize!(BUFFER),
-        replay_buffer: NZUsize!(BUFFER),
-    }
+    /// The engine has failed as soon as one of them ends.
+    pub(crate) tasks: Vec<Task>,
 }
 
 /// Builds an engine and starts it.
 pub(crate) async fn launch<E, P, B, S, R>(context: E, parts: Parts<P, B, S, R>) -> Stack
 where
-    E: CryptoRng + Spawner + Metrics + Clock + Storage,
+    E: Runtime,
     P: Provider<PublicKey = PublicKey>,
     B: Blocker<PublicKey = PublicKey>,
     S: Sender<PublicKey = PublicKey>,
@@ -166,123 +152,241 @@ where
         channels,
         met,
         prefix,
+        window,
     } = parts;
     let [votes, certificates, fetches, blocks, requests, gossip] = channels;
-    let me = key.public_key();
-    let participants = convert::participants(&genesis);
     let namespace = plenary_types::certificate::namespace(&genesis.hash());
-    let scheme = EngineScheme::signer(&namespace, participants.clone(), key)
+    let scheme = EngineScheme::signer(&namespace, convert::participants(&genesis), key.clone())
         .expect("the key was checked to be a validator's");
-    let hello = gossip::hello(&scheme);
-    let genesis_block = EngineBlock::new(Arc::new(genesis_block))
-        .expect("the genesis block was checked")
-        .digested();
-    let genesis_digest = genesis_block.digest();
     let clock = Arc::new(context.child("clock"));
     let gate = Gate::closed(clock.current());
-    let observations = Observations::new(application.clone(), genesis.clone(), gate.clone());
-    let cache = CacheRef::new(NZU16!(4096), NZUsize!(512));
-    let epocher = FixedEpocher::new(NZU64!(EPOCH_HEIGHTS));
-    let mut tasks = Vec::new();
+    let core = Core {
+        observations: Observations::new(application.clone(), genesis.clone(), gate.clone()),
+        cache: CacheRef::new(NZU16!(4096), NZUsize!(512)),
+        epocher: FixedEpocher::new(NZU64!(EPOCH_HEIGHTS)),
+        me: key.public_key(),
+        genesis,
+        application,
+        demand,
+        scheme,
+        clock,
+        gate,
+        prefix,
+        context,
+    };
+    let (actor, marshal, floor) = core.open_store(genesis_block, window).await;
+    let delivery = Delivery {
+        application: core.application.clone(),
+        observations: core.observations.clone(),
+        failure,
+        window,
+    };
+    let senders = Senders {
+        votes: votes.0.clone(),
+        certificates: certificates.0.clone(),
+    };
+    let mut tasks = core.start_store(
+        actor, &marshal, delivery, provider, &blocker, blocks, requests,
+    );
+    tasks.push(core.start_consensus(marshal, floor, blocker, votes, certificates, fetches));
+    let (broadcaster, talk) = core.start_gossip(gossip, senders, met);
+    tasks.extend(talk);
+    let (demand, gate) = (core.demand, core.gate);
+    let follow = move |clock| follow(demand, clock, gate);
+    tasks.push(("demand", core.context.child("demand").spawn(follow)));
+    Stack {
+        broadcaster,
+        observations: core.observations,
+        tasks,
+    }
+}
 
-    let (buffer, buffer_mailbox) = buffered::Engine::new(
-        context.child("buffer"),
-        buffered::Config {
-            public_key: me.clone(),
-            mailbox_size: NZUsize!(1024),
-            deque_size: 16,
-            priority: true,
-            codec_config: (),
-            peer_provider: provider.clone(),
-            strategy: Sequential,
-        },
-    );
-    tasks.push(("block broadcast", buffer.start(blocks)));
-    let resolver = backfill::init(
-        context.child("backfill"),
-        backfill::Config {
-            public_key: me.clone(),
-            peer_provider: provider,
-            blocker: blocker.clone(),
-            mailbox_size: NZUsize!(1024),
-            fetch_timeout: NZDuration!(FETCH_TIMEOUT),
-            fetch_retry_delay: FETCH_RETRY,
-            priority_requests: false,
-            priority_responses: false,
-        },
-        requests,
-    );
-    let finalizations = prunable::Archive::init(
-        context.child("finalizations"),
-        archive(
-            &prefix,
-            "finalizations",
-            &cache,
-            EngineScheme::certificate_codec_config_unbounded(),
-        ),
-    )
-    .await
-    .expect("the archive of certificates cannot be opened");
-    let final_blocks = prunable::Archive::init(
-        context.child("blocks"),
-        archive(&prefix, "blocks", &cache, ()),
-    )
-    .await
-    .expect("the archive of blocks cannot be opened");
-    let (actor, marshal, _) = Actor::init(
-        context.child("marshal"),
-        finalizations,
-        final_blocks,
-        marshal::Config {
-            provider: ConstantProvider::<_, Epoch>::new(scheme.clone()),
-            epocher: epocher.clone(),
-            start: Start::Genesis(genesis_block),
-            partition_prefix: format!("{prefix}-marshal"),
-            mailbox_size: NZUsize!(1024),
+/// What an engine needs of its runtime.
+pub(crate) trait Runtime: CryptoRng + Spawner + Metrics + Clock + Storage {}
+impl<E: CryptoRng + Spawner + Metrics + Clock + Storage> Runtime for E {}
+
+type Store<E> = Actor<
+    E,
+    Standard<EngineBlock>,
+    ConstantProvider<EngineScheme, Epoch>,
+    Window<E, EngineFinalization>,
+    Window<E, Arc<EngineBlock>>,
+    FixedEpocher,
+    Sequential,
+>;
+
+/// Ways into the engine's own channels, for gossip.
+struct Senders<S> {
+    votes: S,
+    certificates: S,
+}
+
+/// What the parts of an engine share.
+struct Core<E> {
+    context: E,
+    me: PublicKey,
+    genesis: Arc<Genesis>,
+    application: Arc<dyn Application>,
+    demand: Demand,
+    scheme: EngineScheme,
+    clock: Arc<E>,
+    gate: Arc<Gate>,
+    observations: Arc<Observations>,
+    cache: CacheRef,
+    epocher: FixedEpocher,
+    prefix: String,
+}
+
+impl<E: Runtime> Core<E> {
+    /// Opens the store of final blocks, and says from where consensus goes on.
+    async fn open_store(
+        &self,
+        genesis_block: Block,
+        window: u64,
+    ) -> (Store<E>, Marshal, Floor<EngineScheme, Digest>) {
+        let genesis_block = EngineBlock::new(Arc::new(genesis_block))
+            .expect("the genesis block was checked")
+            .digested();
+        let ledger = Ledger {
+            application: self.application.clone(),
+            genesis: genesis_block.inner_shared(),
+            validators: self.genesis.validators.len(),
+        };
+        let files = store::Files {
+            prefix: &self.prefix,
+            window,
+            cache: &self.cache,
+        };
+        let (certificates, blocks) = store::open(&self.context, &files, &ledger).await;
+        // Where the engine's files are older than the ledger, or lost, it goes on from the ledger.
+        let (start, floor) = match ledger.latest() {
+            Some(last) => (Start::Floor(last.clone()), Floor::Finalized(last)),
+            None => {
+                let digest = genesis_block.digest();
+                (Start::Genesis(genesis_block), Floor::Genesis(digest))
+            }
+        };
+        let config = marshal::Config {
+            provider: ConstantProvider::new(self.scheme.clone()),
+            epocher: self.epocher.clone(),
+            start,
+            partition_prefix: format!("{}-marshal", self.prefix),
+            mailbox_size: MAILBOX,
             view_retention: VIEWS,
             prunable_items_per_section: NZU64!(64),
-            page_cache: cache.clone(),
-            replay_buffer: NZUsize!(BUFFER),
-            key_write_buffer: NZUsize!(BUFFER),
-            value_write_buffer: NZUsize!(BUFFER),
+            page_cache: self.cache.clone(),
+            replay_buffer: BUFFER,
+            key_write_buffer: BUFFER,
+            value_write_buffer: BUFFER,
             block_codec_config: (),
-            max_repair: NZUsize!(MAX_REPAIR),
+            max_repair: MAX_REPAIR,
             max_pending_acks: NZUsize!(MAX_UNACKNOWLEDGED),
             strategy: Sequential,
-        },
-    )
-    .await;
+        };
+        let context = self.context.child("marshal");
+        let (actor, marshal, _) = Actor::init(context, certificates, blocks, config).await;
+        (actor, marshal, floor)
+    }
 
-    let paced = Paced::new(context.child("simplex"), gate.clone());
-    let adapter = Adapter {
-        application: application.clone(),
-        demand: demand.clone(),
-        genesis: genesis.hash(),
-        gate: gate.clone(),
-        clock: Arc::new(paced.child("patience")),
-    };
-    let deferred = Deferred::new(context.child("deferred"), adapter, marshal.clone(), epocher);
-    let observer = Observer {
-        observations: observations.clone(),
-        clock: clock.clone(),
-    };
-    let engine = simplex::Engine::new(
-        paced,
-        simplex::Config {
-            scheme,
+    /// Starts everything about blocks: their broadcast, their store, and their delivery.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is used once, and for another thing"
+    )]
+    fn start_store<S, R>(
+        &self,
+        actor: Store<E>,
+        marshal: &Marshal,
+        delivery: Delivery,
+        provider: impl Provider<PublicKey = PublicKey>,
+        blocker: &impl Blocker<PublicKey = PublicKey>,
+        blocks: (S, R),
+        requests: (S, R),
+    ) -> Vec<Task>
+    where
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+    {
+        let (buffer, buffered) = buffered::Engine::new(
+            self.context.child("buffer"),
+            buffered::Config {
+                public_key: self.me.clone(),
+                mailbox_size: MAILBOX,
+                deque_size: 16,
+                priority: true,
+                codec_config: (),
+                peer_provider: provider.clone(),
+                strategy: Sequential,
+            },
+        );
+        let resolver = backfill::init(
+            self.context.child("backfill"),
+            backfill::Config {
+                public_key: self.me.clone(),
+                peer_provider: provider,
+                blocker: blocker.clone(),
+                mailbox_size: MAILBOX,
+                fetch_timeout: NZDuration!(FETCH_TIMEOUT),
+                fetch_retry_delay: FETCH_RETRY,
+                priority_requests: false,
+                priority_responses: false,
+            },
+            requests,
+        );
+        let (sink, queue) = delivery::queue();
+        let marshal = marshal.clone();
+        // On a thread of its own, since it blocks while the application applies.
+        let deliver = self.context.child("delivery").dedicated();
+        vec![
+            ("block broadcast", buffer.start(blocks)),
+            ("block store", actor.start(sink, buffered, resolver)),
+            ("delivery", deliver.spawn(|_| delivery.run(marshal, queue))),
+        ]
+    }
+
+    /// Starts the agreement itself.
+    fn start_consensus<S, R>(
+        &self,
+        marshal: Marshal,
+        floor: Floor<EngineScheme, Digest>,
+        blocker: impl Blocker<PublicKey = PublicKey>,
+        votes: (S, R),
+        certificates: (S, R),
+        fetches: (S, R),
+    ) -> Task
+    where
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+    {
+        let paced = Paced::new(self.context.child("simplex"), self.gate.clone());
+        let adapter = Adapter {
+            application: self.application.clone(),
+            demand: self.demand.clone(),
+            genesis: self.genesis.hash(),
+            gate: self.gate.clone(),
+            clock: Arc::new(paced.child("patience")),
+        };
+        let context = self.context.child("deferred");
+        let deferred = Deferred::new(context, adapter, marshal, self.epocher.clone());
+        let observer = Observer {
+            observations: self.observations.clone(),
+            clock: self.clock.clone(),
+        };
+        let config = simplex::Config {
+            scheme: self.scheme.clone(),
             elector: election(),
             blocker,
             automaton: deferred.clone(),
             relay: deferred.clone(),
             reporter: Reporters::from((observer, deferred)),
             strategy: Sequential,
-            partition: format!("{prefix}-simplex"),
-            mailbox_size: NZUsize!(1024),
+            partition: format!("{}-simplex", self.prefix),
+            mailbox_size: MAILBOX,
             epoch: Epoch::new(EPOCH),
-            floor: Floor::Genesis(genesis_digest),
-            replay_buffer: NZUsize!(BUFFER),
-            write_buffer: NZUsize!(BUFFER),
-            page_cache: cache,
+            floor,
+            replay_buffer: BUFFER,
+            write_buffer: BUFFER,
+            page_cache: self.cache.clone(),
             leader_timeout: LEADER_TIMEOUT,
             certification_timeout: CERTIFICATION_TIMEOUT,
             timeout_retry: RETRY,
@@ -296,73 +400,65 @@ where
             forward: ForwardPolicy::Disabled,
             // Late votes are compared too, so that misbehaviour shows whenever it comes.
             track_historical_votes: true,
-        },
-    );
+        };
+        let engine = simplex::Engine::new(paced, config);
+        ("consensus", engine.start(votes, certificates, fetches))
+    }
 
-    let (sink, queue) = delivery::queue();
-    let delivery = Delivery {
-        application: application.clone(),
-        observations: observations.clone(),
-        failure,
-    };
-    tasks.push((
-        "delivery",
-        context
-            .child("delivery")
-            .dedicated()
-            .spawn(|_| delivery.run(marshal, queue)),
-    ));
-    tasks.push(("block store", actor.start(sink, buffer_mailbox, resolver)));
-    let certificate_sender = certificates.0.clone();
-    let vote_sender = votes.0.clone();
-    tasks.push(("consensus", engine.start(votes, certificates, fetches)));
-
-    let (broadcaster, broadcasts) = Broadcaster::new();
-    let peers = participants.into_iter().filter(|peer| *peer != me);
-    let talk = Gossip {
-        application,
-        observations: observations.clone(),
-        gate: gate.clone(),
-        peers: peers.collect(),
-        me,
-    };
-    tasks.push((
-        "broadcast",
-        context.child("broadcast").spawn({
-            let (talk, sender) = (talk.clone(), gossip.0.clone());
-            move |clock| talk.send_broadcasts(clock, broadcasts, sender)
-        }),
-    ));
-    tasks.push((
-        "announcements",
-        context.child("announce").spawn({
-            let (talk, sender) = (talk.clone(), gossip.0.clone());
-            move |clock| talk.announce(clock, sender)
-        }),
-    ));
-    tasks.push((
-        "greetings",
-        context.child("greet").spawn({
-            let (talk, sender) = (talk.clone(), gossip.0.clone());
-            move |clock| talk.greet(clock, met, hello, vote_sender, sender)
-        }),
-    ));
-    tasks.push((
-        "receiver",
-        context
-            .child("receive")
-            .spawn(move |_| talk.receive(gossip, certificate_sender)),
-    ));
-    tasks.push((
-        "demand",
-        context
-            .child("demand")
-            .spawn(move |clock| follow(demand, clock, gate)),
-    ));
-    Stack {
-        broadcaster,
-        observations,
-        tasks,
+    /// Starts what validators say beside the agreement.
+    fn start_gossip<S, R>(
+        &self,
+        network: (S, R),
+        senders: Senders<S>,
+        met: mpsc::UnboundedReceiver<PublicKey>,
+    ) -> (Broadcaster, Vec<Task>)
+    where
+        S: Sender<PublicKey = PublicKey>,
+        R: Receiver<PublicKey = PublicKey>,
+    {
+        let participants = self.scheme.participants().iter();
+        let gossip = Gossip {
+            application: self.application.clone(),
+            observations: self.observations.clone(),
+            gate: self.gate.clone(),
+            peers: participants
+                .filter(|peer| **peer != self.me)
+                .cloned()
+                .collect(),
+            me: self.me.clone(),
+        };
+        let (broadcaster, broadcasts) = Broadcaster::new();
+        let hello = gossip::hello(&self.scheme);
+        let [broadcast, announce, greet, receive] = [(); 4].map(|()| gossip.clone());
+        let [to_all, to_announce, to_greet] = [(); 3].map(|()| network.0.clone());
+        let context = &self.context;
+        let tasks = vec![
+            (
+                "broadcast",
+                context
+                    .child("broadcast")
+                    .spawn(move |clock| broadcast.send_broadcasts(clock, broadcasts, to_all)),
+            ),
+            (
+                "announcements",
+                context
+                    .child("announce")
+                    .spawn(move |clock| announce.announce(clock, to_announce)),
+            ),
+            (
+                "greetings",
+                context
+                    .child("greet")
+                    .spawn(move |clock| greet.greet(clock, met, hello, senders.votes, to_greet)),
+            ),
+            (
+                "receiver",
+                context
+                    .child("receive")
+                    .spawn(move |_| receive.receive(network, senders.certificates)),
+            ),
+        ];
+        (broadcaster, tasks)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The executor: runs an operation's handler on a view of state, and says what it answered, read
 //! and wrote. There is one, for layer 2, its peers, proposers, validators and auditors alike.
 //!
-//! It does no I/O, keeps nothing between calls and may be called from any thread. Nothing that it
-//! runs can hurt it: a handler that panics or goes over its budget ends in a refusal, the same on
-//! every node.
+//! It does no I/O but for a log line where a handler panics, keeps nothing between calls, and may be
+//! called from any thread. Nothing that it runs can hurt it: a handler that panics or goes over its
+//! budget ends in a refusal, the same on every node.
 
 use crate::{
     context::{Context, OperationContext, Writes},
@@ -55,8 +55,8 @@ pub struct Execution {
     pub writes: Writes,
     /// What it spent of its budget.
     pub steps: u64,
-    /// Where the handler panicked, the message and the place, for the node's log: it may differ
-    /// from node to node, so it is no part of the answer.
+    /// Where the handler panicked, the message and the place. It may differ from node to node, so
+    /// it is no part of the answer; the executor logs it.
     pub panic: Option<String>,
 }
 
@@ -318,6 +318,10 @@ impl Executor {
         context: impl Fn() -> Context,
     ) -> Result<Execution, ExecuteError> {
         let first = self.run_once(route, parts, context())?;
+        if let Some(panic) = &first.panic {
+            let (method, pattern) = (route.method, &route.pattern);
+            tracing::error!(%method, %pattern, %panic, "a handler panicked; its operation is refused");
+        }
         if self.options.double_run {
             let second = self.run_once(route, parts, context())?;
             if let Some(difference) = Difference::between(&first, &second) {

@@ -31,6 +31,9 @@ pub const MAX_TRANSACTION_BYTES: usize = 1024 * 1024;
 pub const MAX_BLOCK_TRANSACTIONS: usize = 2000;
 /// Largest sum of a block's encoded transactions, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
+/// How many executor steps (see `plenary_service::budget`) a block may cost: no transaction of it
+/// is begun once the ones before have spent as many.
+pub const MAX_BLOCK_STEPS: u64 = 20_000_000;
 /// Most validators in a genesis; a certificate holds at most one signature of each.
 pub const MAX_VALIDATORS: usize = 256;
 /// Most descendant headers a receipt may walk from its block to a certified one.

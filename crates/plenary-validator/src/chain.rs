@@ -16,7 +16,7 @@ use plenary_types::{
     Block, BlockHash, Certificate, Changes, Digest, Genesis, Header, OperationId, Outcome,
     Timestamp, Transaction, TransactionHash, Version,
     block::{outcomes_root, transactions_root},
-    limits::{MAX_BLOCK_BYTES, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
+    limits::{MAX_BLOCK_BYTES, MAX_BLOCK_STEPS, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -71,6 +71,14 @@ pub enum BadBlock {
     Replayed {
         /// Its index.
         index: usize,
+    },
+    /// Its transactions cost more than a block may.
+    #[error(
+        "its first {executed} transactions cost the {MAX_BLOCK_STEPS} steps of a block, and there are more"
+    )]
+    TooMuchWork {
+        /// How many could be begun.
+        executed: usize,
     },
     /// An operation's time is too far from the block's.
     #[error("transaction {index} has an operation too far from the block's time")]
@@ -214,6 +222,7 @@ impl Chain {
             return Ok(None);
         }
         let execution = self.execute(&parents, proposal.height, &transactions)?;
+        transactions.truncate(execution.outcomes.len());
         let header = Header {
             genesis: self.genesis.hash(),
             height: proposal.height,
@@ -367,12 +376,18 @@ impl Chain {
             }
         }
         let execution = self.execute(parents, header.height, &block.transactions)?;
+        let executed = execution.outcomes.len();
+        if executed < block.transactions.len() {
+            return Err(bad(block, BadBlock::TooMuchWork { executed }));
+        }
         if let Some(reason) = disagreement(block, &execution) {
             return Err(bad(block, reason));
         }
         Ok(self.remember(block.clone(), execution.prepared, execution.committed))
     }
 
+    /// Executes transactions in order, as many as fit the budget of one block: none is begun once
+    /// it is spent.
     fn execute(
         &self,
         parents: &[Arc<Executed>],
@@ -388,7 +403,11 @@ impl Chain {
         let mut merged: Arc<Changes> = Arc::default();
         let mut outcomes = Vec::with_capacity(transactions.len());
         let mut committed = HashSet::new();
+        let mut steps: u64 = 0;
         for (index, transaction) in transactions.iter().enumerate() {
+            if steps >= MAX_BLOCK_STEPS {
+                break;
+            }
             let mut layers = Vec::with_capacity(below.len() + 1);
             layers.push(merged.clone());
             layers.extend(below.iter().cloned());
@@ -402,6 +421,7 @@ impl Chain {
                 Arc::make_mut(&mut merged).extend(ratified.changes);
                 committed.extend(transaction.operation_ids());
             }
+            steps = steps.saturating_add(ratified.steps);
             outcomes.push(ratified.outcome);
         }
         let prepared: Vec<Arc<Prepared>> = parents

@@ -23,6 +23,7 @@ pub mod finality;
 pub mod flush;
 pub mod guard;
 pub mod http;
+pub mod intake;
 pub mod mempool;
 pub mod metrics;
 pub mod node;

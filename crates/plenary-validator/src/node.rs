@@ -11,6 +11,7 @@ use crate::{
     finality::{Finality, Landed},
     flush::Flusher,
     guard::Guard,
+    intake::Intake,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
 };
@@ -77,6 +78,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// Where handlers run that were asked for over HTTP.
     pub guard: Guard,
+    /// What other validators pass on.
+    pub intake: Intake,
     chain: Mutex<Chain>,
     mempool: Mutex<Mempool>,
     flusher: Flusher,
@@ -110,6 +113,7 @@ impl Node {
             finality: Finality::new(tip),
             metrics: Metrics::default(),
             guard: Guard::new(PARALLEL_HANDLERS),
+            intake: Intake::default(),
             chain: Mutex::new(chain),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
@@ -343,8 +347,9 @@ impl Node {
             .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
     }
 
-    /// Makes what is final durable and stops the node's own thread.
+    /// Makes what is final durable and stops the node's own threads.
     pub fn stop(&self) {
+        self.intake.stop();
         self.flusher.stop();
     }
 
@@ -449,7 +454,9 @@ impl Application for Node {
     }
 
     fn receive(&self, _from: PublicKey, message: Bytes) {
-        self.receive_all([message]);
+        if let Err(message) = self.intake.push(message) {
+            self.receive_all([message]);
+        }
     }
 
     fn block(&self, height: u64) -> Option<(Arc<Block>, Option<Certificate>)> {

@@ -5,6 +5,7 @@ use crate::{
     chain::ChainError,
     evidence::EvidenceLog,
     flush::Flusher,
+    intake::Intake,
     node::{Node, Parts},
 };
 use bytes::Bytes;
@@ -138,7 +139,6 @@ pub async fn start(
         double_run,
     } = settings;
     let service = service.into();
-    let paths = Arc::new(service.openapi_paths());
     let executor = Arc::new(Executor::new(service, Options { double_run })?);
     let changes = executor.genesis(&genesis)?;
     let files = Files::in_directory(&data_dir)?;
@@ -176,6 +176,7 @@ pub async fn start(
         demand: demand.clone(),
         clock: Box::new(system_time),
     })?);
+    Intake::start(&node).map_err(directory)?;
     let engine = plenary_consensus::start(
         Config {
             key,
@@ -202,7 +203,6 @@ pub async fn start(
     let api = Api {
         node: node.clone(),
         engine: engine.clone(),
-        paths,
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();

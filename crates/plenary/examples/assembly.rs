@@ -1,6 +1,6 @@
 //! The smallest useful service: an assembly votes on motions.
 //!
-//! `cargo run --example assembly -- demo`, then `-- dev`, then
+//! `cargo run -p plenary --example assembly -- demo`, then with `-- dev`, then
 //! `curl -X POST http://127.0.0.1:5000/motions/peace/votes`.
 
 use plenary::prelude::*;

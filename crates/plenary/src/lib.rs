@@ -33,7 +33,6 @@ mod logging;
 mod network;
 mod output;
 mod ports;
-mod remote;
 mod signals;
 mod supervise;
 

@@ -2,7 +2,7 @@
 //!
 //! Results go to standard output; everything else goes to standard error.
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::{fmt::Display, io};
@@ -74,16 +74,13 @@ fn print(mut to: impl io::Write, text: &str) {
     let _ = to.flush();
 }
 
-/// A table for people.
+/// A table for people. Values are never broken over lines, so that they can be copied.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
+    table.load_style(UTF8_BORDERS_ONLY).set_header(header);
     for row in rows {
         table.add_row(row);
     }

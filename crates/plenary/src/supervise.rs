@@ -9,8 +9,8 @@ use crate::{
     commands::start,
     files::{self, FileError},
     network::Node,
-    remote::{Remote, RemoteError},
 };
+use plenary_client::{Client, ClientError};
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions, TryLockError},
@@ -69,7 +69,7 @@ pub(crate) enum ClusterError {
     Log(#[from] FileError),
     /// Children cannot be asked whether they are ready.
     #[error(transparent)]
-    Remote(#[from] RemoteError),
+    Client(#[from] ClientError),
     /// A node of the directory still runs.
     #[error(
         "{name} is running already (its log {} is in use); stop the other `dev` in this directory, or give another --data-dir", log.display()
@@ -184,7 +184,7 @@ impl Cluster {
     pub(crate) async fn ready(&mut self) -> Result<(), ClusterError> {
         let deadline = Instant::now() + READY_WITHIN;
         for index in 0..self.nodes.len() {
-            let node = Remote::at(self.nodes[index].http)?;
+            let node = Client::new([format!("http://{}", self.nodes[index].http)])?;
             let asking = timeout_at(deadline, until_ready(&node));
             let in_time = tokio::select! {
                 asked = asking => asked.is_ok(),
@@ -283,7 +283,7 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
 }
 
 /// Waits until a node says that it is ready.
-async fn until_ready(node: &Remote) {
+async fn until_ready(node: &Client) {
     while !node.is_ready().await {
         sleep(ASK_EVERY).await;
     }

@@ -7,6 +7,7 @@ use crate::{
     gossip::Broadcaster,
     observer::Observations,
     stack::{self, CHANNELS, Parts},
+    store::WINDOW,
 };
 use bytes::Bytes;
 use commonware_cryptography::{
@@ -40,6 +41,8 @@ struct Place {
     /// Its engines: one where it is correct, two where it is twins, none where it lies by hand.
     engines: Vec<Running>,
     task: Option<Handle<()>>,
+    /// How often its files were lost.
+    lives: u32,
 }
 
 impl Place {
@@ -56,6 +59,7 @@ pub struct Network {
     places: Vec<Place>,
     link: Link,
     cut: BTreeSet<(usize, usize)>,
+    window: u64,
 }
 
 impl fmt::Debug for Network {
@@ -93,11 +97,13 @@ impl Network {
             key,
             engines: Vec::new(),
             task: None,
+            lives: 0,
         });
         let mut network = Self {
             places: places.collect(),
             link: settings.link,
             cut: BTreeSet::new(),
+            window: WINDOW,
             context,
             settings,
             oracle,
@@ -147,6 +153,12 @@ impl Network {
         channels.unwrap_or_else(|_| unreachable!("as many as there are quotas"))
     }
 
+    /// Sets how many final blocks engines keep beside the application's ledger, for those that
+    /// are started from now on; the same for all of a validator's starts.
+    pub fn keep(&mut self, blocks: u64) {
+        self.window = blocks;
+    }
+
     /// Starts, or after a crash restarts, a correct validator; its engine's files are those it
     /// had before.
     ///
@@ -155,7 +167,7 @@ impl Network {
     /// Where the validator runs.
     pub async fn start(&mut self, validator: usize, node: Node) {
         let channels = self.channels(validator).await;
-        let prefix = format!("v{validator}");
+        let prefix = format!("v{validator}-{}", self.places[validator].lives);
         let (ready, engine) = oneshot::channel();
         let context = self.validator_context(validator);
         let launch = self.launch(validator, node, channels, prefix, ready);
@@ -272,6 +284,7 @@ impl Network {
             channels,
             met,
             prefix,
+            window: self.window,
         };
         move |context: Context| {
             Box::pin(async move {
@@ -338,6 +351,11 @@ impl Network {
             // Its parts are dropped when they are next looked at.
             self.context.sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Loses the engine's files of a validator that does not run.
+    pub fn lose_files(&mut self, validator: usize) {
+        self.places[validator].lives += 1;
     }
 
     /// Whether a validator runs.

@@ -38,7 +38,7 @@ async fn lie(world: &mut World, validator: usize, liar: Liar) {
             world.net.start_twins(validator, nodes).await;
         }
         Liar::Refuser => {
-            let log = Log::open(&world.genesis, &Disk::default(), 1);
+            let log = Log::with_disk(&world.genesis, &Disk::default(), 1);
             let mut log = Arc::into_inner(log).unwrap();
             log.refuse = true;
             world.net.start(validator, node(&Arc::new(log))).await;

@@ -14,7 +14,10 @@ use plenary_types::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A network of `n` validators, with their keys in the genesis' order.
@@ -105,6 +108,10 @@ pub(crate) struct Log {
     group: usize,
     /// Says that every block is wrong.
     pub(crate) refuse: bool,
+    /// Forgets to acknowledge.
+    pub(crate) careless: bool,
+    /// How many blocks it was asked for.
+    asked: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -116,13 +123,15 @@ fn state_after(parent: &Header, transactions: &[Transaction]) -> Digest {
 
 impl Log {
     /// Opens the log that a disk has.
-    pub(crate) fn open(genesis: &Arc<Genesis>, disk: &Disk, group: usize) -> Arc<Self> {
+    pub(crate) fn with_disk(genesis: &Arc<Genesis>, disk: &Disk, group: usize) -> Arc<Self> {
         let log = Self {
             genesis: genesis.clone(),
             demand: Demand::new(),
             disk: disk.clone(),
             group,
             refuse: false,
+            careless: false,
+            asked: AtomicU64::new(0),
             state: Mutex::default(),
         };
         let finals = disk.lock().clone();
@@ -134,7 +143,7 @@ impl Log {
 
     /// A new, empty log.
     pub(crate) fn new(genesis: &Arc<Genesis>) -> Arc<Self> {
-        Self::open(genesis, &Disk::default(), 1)
+        Self::with_disk(genesis, &Disk::default(), 1)
     }
 
     /// Adds a text, some day; gives the message that the other validators should get.
@@ -183,6 +192,21 @@ impl Log {
             .collect()
     }
 
+    /// How many texts are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().heights.len()
+    }
+
+    /// How many blocks are in it.
+    pub(crate) fn blocks(&self) -> usize {
+        self.state.lock().chain.len()
+    }
+
+    /// How many texts are pending.
+    pub(crate) fn open(&self) -> usize {
+        self.state.lock().pending.len()
+    }
+
     /// Whether it has the text.
     pub(crate) fn has(&self, text: &[u8]) -> bool {
         self.state.lock().heights.contains_key(&entry(text).hash())
@@ -196,6 +220,11 @@ impl Log {
     /// How many blocks came, again or for the first time.
     pub(crate) fn delivered(&self) -> u64 {
         self.state.lock().delivered
+    }
+
+    /// How many blocks the engine asked for.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn tip(&self, state: &State) -> Header {
@@ -309,6 +338,9 @@ impl Application for Log {
         assert_eq!(block.header.height, tip.height + 1, "a height was left out");
         assert_eq!(block.header.parent, tip.hash(), "the chain forks");
         state.apply((block, certificate));
+        if self.careless {
+            return;
+        }
         state.unacknowledged.push(acknowledgement);
         if state.pending.is_empty() {
             self.demand.lower();
@@ -331,6 +363,7 @@ impl Application for Log {
     }
 
     fn block(&self, height: u64) -> Option<Final> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let index = usize::try_from(height.checked_sub(1)?).ok()?;
         self.state.lock().chain.get(index).cloned()
     }

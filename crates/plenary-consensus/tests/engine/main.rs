@@ -4,8 +4,10 @@
 
 mod byzantine;
 mod crash;
+#[allow(dead_code, reason = "the example `latency` uses the rest")]
 mod log;
 mod partition;
 mod rest;
+mod store;
 mod tcp;
 mod world;

@@ -1,7 +1,7 @@
 //! Networks that fall apart and come together again, and validators that were away.
 
 use crate::world::{SECOND, World, settings};
-use plenary_consensus::simulation::run;
+use plenary_consensus::simulation::{Link, run};
 use std::time::Duration;
 
 #[test]
@@ -128,4 +128,53 @@ fn a_validator_that_was_away_for_long_catches_up_while_all_are_at_rest() {
         world.commit(3, "last").await;
         world.assert_agreement(|_| true);
     });
+}
+
+#[test]
+fn a_block_whose_votes_were_lost_becomes_final_without_anything_new_to_commit() {
+    for after in (0..160).step_by(4) {
+        let settings = settings(after, 4);
+        let genesis = settings.genesis.clone();
+        run(settings, |net| async move {
+            let mut world = World::all(net, &genesis).await;
+            world.commit(0, "text before").await;
+            world.submit(1, "text");
+            world.net.sleep(Duration::from_millis(after)).await;
+            world.net.partition(&[]).await;
+            world.net.sleep(SECOND / 2).await;
+            world.net.heal().await;
+            let settled = world.settle("text", 30 * SECOND).await;
+            assert!(settled, "all votes lost after {after} ms");
+            assert!(world.converge(10 * SECOND).await, "after {after} ms");
+            world.assert_agreement(|text| text.starts_with(b"text"));
+        });
+    }
+}
+
+#[test]
+fn who_missed_messages_is_told_once_things_become_quiet() {
+    for seed in 0..20 {
+        let settings = settings(seed, 4);
+        let genesis = settings.genesis.clone();
+        let good = settings.link;
+        run(settings, |net| async move {
+            let mut world = World::all(net, &genesis).await;
+            world.commit(0, "before").await;
+            world.net.set_links(Link { loss: 0.4, ..good }).await;
+            for round in 0..3 {
+                let text = format!("text {round}");
+                world.submit(0, &text);
+                // Nobody repeats anything but the engines.
+                let log = world.log(0).clone();
+                world
+                    .net
+                    .wait(30 * SECOND, || log.has(text.as_bytes()))
+                    .await;
+            }
+            world.net.set_links(good).await;
+            world.net.sleep(10 * SECOND).await;
+            assert!(world.converge(SECOND).await, "seed {seed}");
+            world.assert_agreement(|_| true);
+        });
+    }
 }

@@ -93,6 +93,7 @@ fn four_validators_commit_over_tcp_and_again_after_a_restart() {
         .iter_mut()
         .for_each(|engine| engine.take().unwrap().stop().unwrap());
     engines = (0..4).map(|index| Some(launch(index))).collect();
+    eventually(|| connected(&engines));
     submit(&engines, 2, "after");
     eventually(|| logs.iter().all(|log| log.has(b"after")));
     for engine in engines.into_iter().flatten() {
@@ -102,6 +103,37 @@ fn four_validators_commit_over_tcp_and_again_after_a_restart() {
     }
     let texts = logs[0].texts();
     assert!(logs.iter().all(|log| log.texts() == texts));
+}
+
+#[test]
+fn an_engine_that_cannot_write_says_so_and_the_others_go_on() {
+    let (genesis, keys) = network(4);
+    let addresses = addresses(4);
+    let directory = tempfile::tempdir().unwrap();
+    let logs: Vec<_> = (0..4).map(|_| Log::new(&genesis)).collect();
+    let engines = (0..4).map(|index| {
+        let config = config(&genesis, &keys, &addresses, directory.path(), index);
+        start(config, logs[index].clone(), logs[index].demand.clone()).unwrap()
+    });
+    let mut engines: Vec<_> = engines.collect();
+    eventually(|| {
+        engines
+            .iter()
+            .all(|engine| engine.status().connected.len() == 3)
+    });
+    let files = directory.path().join("3/files");
+    std::fs::remove_dir_all(&files).unwrap();
+    std::fs::write(&files, b"a file where a directory was").unwrap();
+    engines[0].broadcast(logs[0].submit(b"text"));
+    let failed = engines[3].failed();
+    let error = futures::executor::block_on(failed);
+    assert!(matches!(error, EngineError::Stopped(_)), "{error}");
+    assert!(engines[3].failure().is_some());
+    engines.pop().unwrap().stop().unwrap_err();
+    eventually(|| logs[..3].iter().all(|log| log.has(b"text")));
+    engines
+        .into_iter()
+        .for_each(|engine| engine.stop().unwrap());
 }
 
 #[test]
@@ -144,7 +176,7 @@ fn a_configuration_that_cannot_work_is_refused_with_a_reason() {
 }
 
 #[test]
-fn files_of_another_network_end_the_engine_with_a_reason() {
+fn files_of_another_network_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let addresses = addresses(5);
     let launch = |n| {
@@ -155,5 +187,6 @@ fn files_of_another_network_end_the_engine_with_a_reason() {
     };
     launch(4).unwrap().stop().unwrap();
     let error = launch(5).unwrap_err();
-    assert!(matches!(error, EngineError::Stopped(_)), "{error}");
+    assert!(matches!(error, EngineError::OtherNetwork { .. }), "{error}");
+    launch(4).unwrap().stop().unwrap();
 }

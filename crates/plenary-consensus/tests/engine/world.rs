@@ -59,7 +59,7 @@ impl World {
 
     /// Starts a correct validator with what its disk has.
     pub(crate) async fn start(&mut self, validator: usize) {
-        let log = Log::open(&self.genesis, &self.disks[validator], self.group);
+        let log = Log::with_disk(&self.genesis, &self.disks[validator], self.group);
         self.net.start(validator, node(&log)).await;
         self.logs[validator] = Some(log);
     }

@@ -37,8 +37,6 @@ pub struct Api {
     pub node: Arc<Node>,
     /// Its engine.
     pub engine: Arc<dyn EngineView>,
-    /// The `paths` of the service's own routes, as OpenAPI describes them.
-    pub paths: Arc<serde_json::Value>,
 }
 
 /// The whole API.

@@ -90,8 +90,8 @@ const RESOURCES: &[Resource] = &[
 ];
 
 pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
-    let mut paths = match api.paths.as_ref() {
-        Value::Object(paths) => paths.clone(),
+    let mut paths = match api.node.executor.service().openapi_paths() {
+        Value::Object(paths) => paths,
         _ => Map::new(),
     };
     for (method, path, summary, parameters, success) in RESOURCES {

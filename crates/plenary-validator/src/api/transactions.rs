@@ -79,11 +79,43 @@ fn ended(hash: TransactionHash, landed: &Landed) -> Response {
     response
 }
 
+/// As JSON for people, or, where the client accepts `application/octet-stream`, as it is encoded:
+/// whoever has a receipt can check by the hash what it is a receipt of.
 pub(super) async fn transaction(
     State(api): State<Api>,
+    headers: HeaderMap,
     hash: Result<Path<TransactionHash>, PathRejection>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let Path(hash) = hash.map_err(bad_path)?;
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    if accepts == Some(OCTETS) {
+        return encoded(&api, hash);
+    }
+    Ok(found(&api, hash)?.into_response())
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
+    let location = api.node.store.transaction(&hash)?;
+    let transaction = match location {
+        Some(location) => Some(api.node.transaction_at(location)?.0),
+        None => api
+            .node
+            .pending_transaction(&hash)
+            .map(|it| it.transaction.clone()),
+    };
+    let transaction = transaction.ok_or_else(|| not_found("transaction", hash))?;
+    Ok((
+        [(header::CONTENT_TYPE, OCTETS)],
+        plenary_types::encode(&transaction),
+    )
+        .into_response())
+}
+
+fn found(api: &Api, hash: TransactionHash) -> Result<Json<Value>, Failure> {
     if let Some(location) = api.node.store.transaction(&hash)? {
         let (transaction, outcome) = api.node.transaction_at(location)?;
         let mut value = describe(&transaction);

@@ -152,3 +152,47 @@ async fn a_signature_that_does_not_hold_is_refused_with_the_reason() {
     let fine = signed().send().await.unwrap();
     assert_eq!(fine.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_moves_on_reads_what_it_wrote() {
+    let network = Network::start(ClientSignatures::Optional).await;
+    for round in 1..=10_usize {
+        let answer = network
+            .post(round % 4, "/accounts/moving/deposits", &json!(1))
+            .await;
+        let height = header(&answer, "plenary-height").to_owned();
+        let url = network.url((round + 1) % 4, "/accounts/moving");
+        let read = network
+            .http
+            .get(url)
+            .header("plenary-height", height)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(read.json::<usize>().await.unwrap(), round);
+    }
+    let ahead = network.http.get(network.url(0, "/accounts/moving"));
+    let ahead = ahead
+        .header("plenary-height", "99")
+        .header("prefer", "respond-async");
+    assert_eq!(
+        problem(ahead.send().await.unwrap()).await,
+        (503, "behind".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_receipt_is_of_can_be_fetched_and_hashed() {
+    let network = Network::start(ClientSignatures::Optional).await;
+    let answer = network.post(0, "/accounts/ann/deposits", &json!(5)).await;
+    let hash = header(&answer, "plenary-tx").to_owned();
+    let url = network.url(0, &format!("/plenary/v1/transactions/{hash}"));
+    let octets = network
+        .http
+        .get(url)
+        .header("accept", "application/octet-stream");
+    let bytes = octets.send().await.unwrap().bytes().await.unwrap();
+    let transaction: plenary_types::Transaction = plenary_types::decode(bytes).unwrap();
+    assert_eq!(transaction.hash().to_string(), hash);
+    assert_eq!(transaction.operations[0].response.body, "5");
+}

@@ -11,10 +11,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
@@ -24,7 +21,6 @@ pub struct Network {
     pub validators: Vec<Validator>,
     pub http: Client,
     settings: Vec<Settings>,
-    nonce: AtomicU64,
     _directory: TempDir,
 }
 
@@ -93,7 +89,6 @@ impl Network {
             validators: Vec::new(),
             http: Client::new(),
             settings,
-            nonce: AtomicU64::new(0),
             _directory: directory,
         };
         network.start_all().await;
@@ -160,11 +155,6 @@ impl Network {
             .header("signature-input", input)
             .header("signature", signature)
             .body(request.body.clone())
-    }
-
-    /// A nonce that no other request has.
-    pub fn nonce(&self) -> String {
-        format!("nonce-{}", self.nonce.fetch_add(1, Ordering::Relaxed))
     }
 }
 

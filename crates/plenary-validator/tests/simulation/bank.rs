@@ -69,12 +69,3 @@ pub fn deposit_request(account: &str, amount: u64) -> plenary_types::Request {
         &amount,
     )
 }
-
-pub fn transfer_request(from: &str, to: &str, amount: u64) -> plenary_types::Request {
-    let transfer = Transfer {
-        from: from.into(),
-        to: to.into(),
-        amount,
-    };
-    request(Method::Post, "/transfers", &transfer)
-}

@@ -1,10 +1,14 @@
 //! `call`: a signed request, which curl cannot make.
 
 use super::{Failure, block_on, target::Target};
-use crate::{keys, output::Output, remote::Reply};
+use crate::{
+    keys,
+    output::{Output, table},
+};
 use bytes::Bytes;
-use plenary_types::{Method, PrivateKey, Request, http::UnknownMethod};
-use serde_json::{Map, Value, json};
+use plenary_client::{Answer, ClientError};
+use plenary_types::{Method, PrivateKey, Problem, Request, http::UnknownMethod};
+use serde_json::{Value, json};
 use std::{
     io::{self, Read as _},
     path::PathBuf,
@@ -87,11 +91,24 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
         },
         body,
     };
-    let remote = args.network.remote()?;
+    let client = args.network.client()?;
+    let client = match key {
+        Some(key) => client.with_key(key),
+        None => client,
+    };
     let nonce = args.nonce.as_deref();
-    let reply = block_on(async { Ok(remote.send(&request, key.as_ref(), nonce).await?) })?;
-    show(&reply, output);
-    match reply.status {
+    let status = match block_on(async { Ok(client.send(&request, nonce).await) })? {
+        Ok(answer) => {
+            show(&answer, output);
+            answer.status
+        }
+        Err(ClientError::Problem { url, problem }) => {
+            refused(&url, &problem, output);
+            problem.status
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match status {
         ..400 => Ok(()),
         status => Err(CallFailure::Status(status).into()),
     }
@@ -105,29 +122,46 @@ fn signer(args: &Args) -> Result<Option<PrivateKey>, Failure> {
     Ok(Some(keys::load(&path.ok_or(CallFailure::NoKey)?)?))
 }
 
-fn show(reply: &Reply, output: Output) {
-    let names = reply.headers.keys().map(|name| name.as_str());
-    let told = names.filter(|name| name.starts_with("plenary-") || *name == "location");
-    let told = told.filter_map(|name| Some((name, reply.header(name)?)));
-    let headers: Map<String, Value> = told
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    let body: Value = serde_json::from_slice(&reply.body)
-        .unwrap_or_else(|_| String::from_utf8_lossy(&reply.body).into());
-    let value = json!({ "status": reply.status, "headers": headers, "body": body });
-    output.show(&value, || {
-        let mut lines = vec![reply.status.to_string()];
-        lines.extend(
-            headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default())),
-        );
-        let body = match &body {
-            Value::String(text) => text.clone(),
-            // A value that was just parsed prints.
-            value => serde_json::to_string_pretty(value).unwrap_or_default(),
-        };
-        lines.extend([String::new(), body]);
-        lines.join("\n")
+fn show(answer: &Answer, output: Output) {
+    let body: Value = serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&answer.body).into());
+    let value = json!({
+        "url": answer.url,
+        "status": answer.status,
+        "finality": answer.finality,
+        "transaction": answer.transaction,
+        "height": answer.height,
+        "session": answer.session,
+        "body": body,
     });
+    output.show(&value, || {
+        let told = [
+            ("finality", answer.finality.clone()),
+            (
+                "transaction",
+                answer.transaction.map(|hash| hash.to_string()),
+            ),
+            ("height", answer.height.map(|height| height.to_string())),
+            ("session", answer.session.map(|session| session.to_string())),
+        ];
+        let told = told
+            .into_iter()
+            .filter_map(|(name, value)| Some([name.into(), value?]));
+        let status = ["status".to_owned(), answer.status.to_string()];
+        let rows = table(["answer", &answer.url], std::iter::once(status).chain(told));
+        format!("{rows}\n{}", pretty(&body))
+    });
+}
+
+fn refused(url: &str, problem: &Problem, output: Output) {
+    let value = json!({ "url": url, "status": problem.status, "body": problem });
+    output.show(&value, || pretty(&value["body"]));
+}
+
+fn pretty(body: &Value) -> String {
+    match body {
+        Value::String(text) => text.clone(),
+        // A value with text keys prints.
+        value => serde_json::to_string_pretty(value).unwrap_or_default(),
+    }
 }

@@ -8,17 +8,15 @@ use crate::{
     files, keys,
     network::{Network, NetworkError, Plan},
     output::{Output, table},
-    remote::{Remote, Reply},
     signals::Stop,
     supervise::{Cluster, Logs},
 };
+use plenary_client::{Client, ClientError};
 use plenary_service::{Executor, Options};
-use plenary_types::{
-    PrivateKey, Request, TransactionHash, genesis::ClientSignatures, receipt::Verified,
-};
+use plenary_types::{Request, TransactionHash, genesis::ClientSignatures, receipt::Verified};
 use serde::Serialize;
 use serde_json::json;
-use std::{str::FromStr, time::Instant};
+use std::time::Instant;
 
 /// Play the service's own workflow on a fresh network and verify its last receipt.
 #[derive(clap::Args)]
@@ -107,7 +105,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, executor, args.rounds) => done,
+            done = play(&mut cluster, &network, &demo, executor, args.rounds, output) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
@@ -137,22 +135,20 @@ async fn play(
     demo: &Demo,
     executor: Executor,
     rounds: u32,
+    output: Output,
 ) -> Result<Report, Failure> {
     cluster.ready().await?;
-    let client = Client {
-        remote: Remote::new(cluster.urls())?,
-        key: keys::load(&network.client_key_path())?,
-        executor,
-    };
+    let client = Client::new(cluster.urls())?.with_key(keys::load(&network.client_key_path())?);
+    let player = Player { client, executor };
     let rounds = tokio::select! {
-        rounds = client.rounds(demo, rounds) => rounds?,
+        rounds = player.rounds(demo, rounds, output) => rounds?,
         ended = cluster.ended() => return Err(ended.into()),
     };
     let steps = medians(&rounds);
     let mut operations = steps.iter().rev();
     let last = operations.find_map(|step| Some((step.step.clone(), step.transaction?)));
     let (proven, hash) = last.ok_or(DemoFailure::NoReceipt)?;
-    let fetched = receipt::fetch(&client.remote, &hash).await?;
+    let fetched = player.client.receipt(&hash).await?;
     let path = network.directory.join("receipt.json");
     receipt::save(&path, &fetched)?;
     // From here on no validator is asked: what is checked is two files.
@@ -195,17 +191,23 @@ fn show(report: &Report, network: &Network, args: &Args, output: Output) {
     }
 }
 
-/// A client of the network.
-struct Client {
-    remote: Remote,
-    key: PrivateKey,
+/// A client of the network, which knows the service's routes.
+struct Player {
+    client: Client,
     executor: Executor,
 }
 
-impl Client {
-    async fn rounds(&self, demo: &Demo, rounds: u32) -> Result<Vec<Vec<Played>>, Failure> {
+impl Player {
+    async fn rounds(
+        &self,
+        demo: &Demo,
+        rounds: u32,
+        output: Output,
+    ) -> Result<Vec<Vec<Played>>, Failure> {
         // So that the first step does not pay for the connection.
-        self.remote.is_ready().await;
+        self.client.is_ready().await;
+        let bar = output.progress("playing the workflow");
+        bar.set_length(rounds.into());
         let mut all = Vec::new();
         for _ in 0..rounds {
             let mut answers = Answers::default();
@@ -214,7 +216,9 @@ impl Client {
                 round.push(self.step(step, &mut answers).await?);
             }
             all.push(round);
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         Ok(all)
     }
 
@@ -224,25 +228,32 @@ impl Client {
             error,
         })?;
         let request = &call.request;
-        let sent = Instant::now();
-        let reply = self.remote.send(request, Some(&self.key), None).await?;
-        let latency = sent.elapsed();
-        if reply.status >= 400 {
-            return Err(DemoFailure::Refused {
-                step: step.name.clone(),
-                status: reply.status,
-                body: String::from_utf8_lossy(&reply.body).into_owned(),
+        let started = Instant::now();
+        let sent = self.client.send(request, None).await;
+        let latency = started.elapsed();
+        let refused = |status, body: String| DemoFailure::Refused {
+            step: step.name.clone(),
+            status,
+            body,
+        };
+        let answer = match sent {
+            Err(ClientError::Problem { problem, .. }) => {
+                return Err(refused(problem.status, problem.to_string()).into());
             }
-            .into());
-        }
-        answers.add(&step.name, &reply.body);
+            Ok(answer) if answer.status >= 400 => {
+                let body = String::from_utf8_lossy(&answer.body).into_owned();
+                return Err(refused(answer.status, body).into());
+            }
+            other => other?,
+        };
+        answers.add(&step.name, &answer.body);
         Ok(Played {
             step: step.name.clone(),
             route: self.route(request),
-            status: reply.status,
+            status: answer.status,
             latency_ms: latency.as_micros() as f64 / 1000.0,
-            height: parsed(&reply, "plenary-height"),
-            transaction: parsed(&reply, "plenary-tx"),
+            height: answer.height,
+            transaction: answer.transaction,
         })
     }
 
@@ -254,10 +265,6 @@ impl Client {
             .map_or(request.path(), |route| route.pattern());
         format!("{} {pattern}", request.method)
     }
-}
-
-fn parsed<T: FromStr>(reply: &Reply, header: &str) -> Option<T> {
-    reply.header(header)?.parse().ok()
 }
 
 /// The last round's steps, each with its median latency of all rounds.

@@ -56,7 +56,10 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     };
     block_on(async {
         let mut stop = Stop::listen().map_err(system("signals"))?;
-        let logs = Logs::lock(&network.nodes).await?;
+        let logs = tokio::select! {
+            logs = Logs::lock(&network.nodes) => logs?,
+            _ = stop.asked() => return Ok(()),
+        };
         for (name, old, new) in network.free_ports()? {
             output.note(format_args!("{old} of {name} is taken; it has {new} now"));
         }
@@ -93,6 +96,7 @@ fn create(app: &App, args: &Args) -> Result<Network, Failure> {
 
 fn resume(args: &Args) -> Result<Network, Failure> {
     let network = Network::open(&args.data_dir)?;
+    network.check_whole()?;
     let found = network.nodes.len();
     match args.validators {
         Some(asked) if usize::from(asked) != found => Err(OtherSize {

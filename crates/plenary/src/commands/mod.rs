@@ -19,9 +19,9 @@ use crate::{
     files::FileError,
     keys::KeyError,
     network::NetworkError,
-    remote::RemoteError,
     supervise::ClusterError,
 };
+use plenary_client::ClientError;
 use std::{future::Future, io};
 
 /// Why a command did not do its job.
@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     Cluster(#[from] ClusterError),
     /// A running network.
     #[error(transparent)]
-    Remote(#[from] RemoteError),
+    Client(#[from] ClientError),
     /// Which network.
     #[error(transparent)]
     Target(#[from] target::NoTarget),

@@ -5,16 +5,9 @@ use crate::{
     config::load_genesis,
     files::{self, Access},
     output::{Output, table},
-    remote::Remote,
 };
 use plenary_types::{Receipt, ReceiptError, TransactionHash, receipt::Verified};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-/// How long a final block may be without a certificate above it.
-const CERTIFIED_WITHIN: Duration = Duration::from_secs(5);
+use std::path::{Path, PathBuf};
 
 /// Get receipts, and verify them offline.
 #[derive(clap::Subcommand)]
@@ -63,8 +56,8 @@ pub(crate) enum ReceiptFailure {
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Get { hash, out, target } => {
-            let remote = target.remote()?;
-            let receipt = block_on(fetch(&remote, &hash))?;
+            let client = target.client()?;
+            let receipt = block_on(async { Ok(client.receipt(&hash).await?) })?;
             match out {
                 None => output.line(&receipt),
                 Some(path) => {
@@ -79,13 +72,6 @@ pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Gets a receipt, giving a certificate that is under way the time to arrive.
-pub(crate) async fn fetch(remote: &Remote, hash: &TransactionHash) -> Result<Receipt, Failure> {
-    Ok(remote
-        .get_soon(&format!("receipts/{hash}"), CERTIFIED_WITHIN)
-        .await?)
 }
 
 /// Writes a receipt to a file that must not exist yet.

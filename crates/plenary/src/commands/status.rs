@@ -1,11 +1,10 @@
 //! `status`: how validators are.
 
 use super::{Failure, block_on, target::Target};
-use crate::{
-    output::{Output, table},
-    remote::{Remote, RemoteError},
-};
+use crate::output::{Output, table};
+use plenary_client::{Client, ClientError, NetworkStatus};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Show how validators are.
 #[derive(clap::Args)]
@@ -18,7 +17,7 @@ pub(crate) struct Args {
 struct Asked {
     url: String,
     ready: bool,
-    status: Result<Value, RemoteError>,
+    status: Result<NetworkStatus, ClientError>,
 }
 
 pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
@@ -53,10 +52,11 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
 }
 
 async fn ask(url: String) -> Result<Asked, Failure> {
-    let remote = Remote::new([url.clone()])?;
-    let status = remote.get("status").await;
+    // It answers now or it does not: that is what is asked.
+    let client = Client::new([&url])?.with_patience(Duration::ZERO);
+    let status = client.status().await;
     Ok(Asked {
-        ready: status.is_ok() && remote.is_ready().await,
+        ready: status.is_ok() && client.is_ready().await,
         status,
         url,
     })
@@ -73,32 +73,34 @@ impl Asked {
     }
 
     fn row(&self) -> [String; 8] {
-        let field = |pointer| match &self.status {
-            Ok(status) => plain(status.pointer(pointer)),
-            Err(_) => String::from("-"),
-        };
         let ready = match (&self.status, self.ready) {
             (Ok(_), true) => "yes",
             (Ok(_), false) => "no",
             (Err(_), _) => "no answer",
         };
+        let (url, ready) = (self.url.clone(), ready.to_owned());
+        let Ok(status) = &self.status else {
+            let unknown = || String::from("-");
+            return [
+                unknown(),
+                url,
+                ready,
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+                unknown(),
+            ];
+        };
         [
-            field("/validator/name"),
-            self.url.clone(),
-            ready.into(),
-            field("/height"),
-            field("/view"),
-            field("/leader"),
-            field("/peers"),
-            field("/pending"),
+            status.validator.name.clone(),
+            url,
+            ready,
+            status.height.to_string(),
+            status.view.to_string(),
+            status.leader.clone().unwrap_or_else(|| "-".into()),
+            status.peers.to_string(),
+            status.pending.to_string(),
         ]
-    }
-}
-
-fn plain(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "-".into(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
     }
 }

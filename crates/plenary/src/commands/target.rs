@@ -1,14 +1,16 @@
 //! Which network a command speaks to: `--url`, or the one in a directory that `dev` made.
 
 use super::Failure;
-use crate::{
-    network::{CLIENT_KEY, Network},
-    remote::Remote,
-};
-use std::path::PathBuf;
+use crate::network::{CLIENT_KEY, Network};
+use plenary_client::Client;
+use plenary_types::Genesis;
+use std::{path::PathBuf, time::Duration};
 
 /// Where `dev` keeps its network unless told otherwise.
 pub(crate) const DIRECTORY: &str = "plenary-data";
+
+/// How long commands go on asking before they say that nobody answers.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The network to speak to.
 #[derive(clap::Args)]
@@ -36,22 +38,32 @@ pub(crate) struct NoTarget(PathBuf);
 impl Target {
     /// The URLs of the network's validators.
     pub(crate) fn urls(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.find()?.0)
+    }
+
+    /// The URLs, and the genesis where it is at hand.
+    fn find(&self) -> Result<(Vec<String>, Option<Genesis>), Failure> {
         if !self.urls.is_empty() {
-            return Ok(self.urls.clone());
+            return Ok((self.urls.clone(), None));
         }
         if !Network::exists(&self.data_dir) {
             return Err(NoTarget(self.data_dir.clone()).into());
         }
-        let nodes = Network::open(&self.data_dir)?.nodes;
-        let urls = nodes
-            .iter()
-            .map(|node| format!("http://{}", node.config.http));
-        Ok(urls.collect())
+        let network = Network::open(&self.data_dir)?;
+        let nodes = network.nodes.iter();
+        let urls = nodes.map(|node| format!("http://{}", node.config.http));
+        Ok((urls.collect(), Some(network.genesis)))
     }
 
-    /// The network's validators, to be asked in turn.
-    pub(crate) fn remote(&self) -> Result<Remote, Failure> {
-        Ok(Remote::new(self.urls()?)?)
+    /// A client of the network, which asks its validators in turn and, where the genesis is at
+    /// hand, checks what they say.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let (urls, genesis) = self.find()?;
+        let client = Client::new(urls)?.with_patience(PATIENCE);
+        Ok(match genesis {
+            Some(genesis) => client.with_genesis(genesis),
+            None => client,
+        })
     }
 
     /// The key file of a client of the network in the directory, where there is one.

@@ -2,7 +2,8 @@
 
 use super::{Failure, block_on, target::Target};
 use crate::output::{Output, table};
-use plenary_types::{Outcome, TransactionHash};
+use plenary_client::{TransactionStatus, TransactionSummary};
+use plenary_types::TransactionHash;
 use serde_json::Value;
 
 /// Look up transactions.
@@ -19,61 +20,47 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command, output: Output) -> Result<(), Failure> {
     let Command::Get { hash, target } = command;
-    let remote = target.remote()?;
-    let transaction: Value =
-        block_on(async { Ok(remote.get(&format!("transactions/{hash}")).await?) })?;
+    let client = target.client()?;
+    let transaction = block_on(async { Ok(client.transaction(&hash).await?) })?;
     output.show(&transaction, || human(&transaction));
     Ok(())
 }
 
-fn human(transaction: &Value) -> String {
-    let text = |pointer: &str| match transaction.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => "-".into(),
+fn human(transaction: &TransactionSummary) -> String {
+    let status = match transaction.status {
+        TransactionStatus::Pending => "pending",
+        TransactionStatus::Final => "final",
     };
-    let outcome = transaction
-        .get("outcome")
-        .cloned()
-        .map(serde_json::from_value::<Outcome>);
-    let outcome = match outcome {
-        Some(Ok(outcome)) => outcome.to_string(),
-        _ => "-".into(),
-    };
+    let outcome = transaction.outcome.as_ref().map(ToString::to_string);
+    let height = transaction.height.map(|height| height.to_string());
+    let unknown = || String::from("-");
     let facts = [
-        ("transaction", text("/hash")),
-        ("status", text("/status")),
-        ("outcome", outcome),
-        ("height", text("/height")),
-        (
-            "service",
-            format!("{} {}", text("/service/name"), text("/service/version")),
-        ),
-        ("originator", text("/originator")),
+        ("transaction", transaction.hash.to_string()),
+        ("status", status.into()),
+        ("outcome", outcome.unwrap_or_else(unknown)),
+        ("height", height.unwrap_or_else(unknown)),
+        ("service", transaction.service.to_string()),
+        ("originator", transaction.originator.to_string()),
     ];
     let facts = table(
         ["field", "value"],
         facts.map(|(name, value)| [name.into(), value]),
     );
-    let operations = transaction.get("operations").and_then(Value::as_array);
-    let operations = operations
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(step, operation)| {
-            let text = |pointer: &str| match operation.pointer(pointer) {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Null) | None => "-".into(),
-                Some(other) => other.to_string(),
-            };
-            [
-                step.to_string(),
-                format!("{} {}", text("/request/method"), text("/request/target")),
-                text("/request/body"),
-                text("/response/status"),
-                text("/response/body"),
-            ]
-        });
+    let operations = transaction.operations.iter().enumerate();
+    let operations = operations.map(|(step, operation)| {
+        let text = |pointer: &str| match operation.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => unknown(),
+            Some(other) => other.to_string(),
+        };
+        [
+            step.to_string(),
+            format!("{} {}", text("/request/method"), text("/request/target")),
+            text("/request/body"),
+            text("/response/status"),
+            text("/response/body"),
+        ]
+    });
     let header = ["step", "request", "body", "status", "response"];
     format!("{facts}\n\n{}", table(header, operations))
 }

@@ -35,7 +35,7 @@ fn the_demo_runs_the_seven_steps_and_verifies_the_last_receipt() {
         .iter()
         .map(|step| step["height"].as_u64().unwrap())
         .collect();
-    assert_eq!(heights, [1, 2, 3, 4, 5, 6, 7]);
+    assert!(heights.is_sorted_by(|one, next| one < next), "{heights:?}");
     assert_eq!(steps[2]["route"], "GET /session/{id}/scan/{package_id}");
     assert_eq!(shown["receipt"]["transaction"], steps[6]["transaction"]);
     assert!(shown["receipt"]["signers"].as_array().unwrap().len() >= 3);
@@ -119,10 +119,8 @@ async fn a_ledger_is_executed_again_and_tampering_is_located() {
     dev.stop("INT");
     let data = directory.path().join("validator-0/data");
     let report = json(["ledger", "verify", "--data-dir", text(&data)]);
-    assert_eq!(
-        (&report["height"], &report["committed"]),
-        (&7.into(), &7.into())
-    );
+    assert_eq!(report["committed"], 7);
+    assert!(report["height"].as_u64() >= Some(7));
 
     let ledger = data.join("ledger");
     let mut bytes = fs::read(&ledger).unwrap();
@@ -181,7 +179,7 @@ async fn call_signs_what_a_network_takes_only_signed() {
     let status = run(["status", "--data-dir", text(&out)]);
     assert_eq!(status.status.code(), Some(1));
     assert!(
-        errors(&status).contains("`dev` starts one"),
+        errors(&status).contains("is the network running"),
         "{}",
         errors(&status)
     );

@@ -2,7 +2,8 @@
 //! transactions with 3 key updates each over 100,000 keys, flushed in groups of 8 blocks with one
 //! durable write each, the last 64 blocks' old values and nodes kept.
 //!
-//! `cargo bench -p plenary-store --bench candidates`; the numbers are in `docs/storage.md`.
+//! `cd benches/storage-candidates && cargo bench`; the numbers are in `docs/storage.md`. It is no member
+//! of the workspace, so that nobody who builds Plenary builds the databases it does not use.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -25,7 +26,7 @@ const GROUP: u64 = 8;
 const KEPT: u64 = 64;
 const CACHE: usize = 32 << 20;
 
-#[path = "watch.rs"]
+#[path = "../../crates/plenary-store/benches/watch.rs"]
 mod watch;
 use watch::{Random, Watch, size};
 
