@@ -83,6 +83,28 @@ struct Shared {
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Arc<Shared>);
 
+/// Keeps the syncs of a [`Disk`] waiting.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Disk);
+
+impl Held<'_> {
+    /// Waits until a sync waits.
+    pub fn wait(&self) {
+        let shared = &self.0.0;
+        let mut inner = shared.inner.lock();
+        shared
+            .changed
+            .wait_while(&mut inner, |inner| inner.waiting == 0);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.inner.lock().held = false;
+        self.0.0.changed.notify_all();
+    }
+}
+
 /// One file of a [`Disk`].
 #[derive(Debug)]
 pub struct DiskFile {
@@ -160,23 +182,11 @@ impl Disk {
         self.0.inner.lock().room = None;
     }
 
-    /// From here on syncs wait, until [`release_syncs`](Self::release_syncs).
-    pub fn hold_syncs(&self) {
+    /// From here on syncs wait, until the result is dropped.
+    #[must_use]
+    pub fn hold_syncs(&self) -> Held<'_> {
         self.0.inner.lock().held = true;
-    }
-
-    /// Waits until a sync waits.
-    pub fn wait_for_sync(&self) {
-        let mut inner = self.0.inner.lock();
-        self.0
-            .changed
-            .wait_while(&mut inner, |inner| inner.waiting == 0);
-    }
-
-    /// Lets all syncs go on.
-    pub fn release_syncs(&self) {
-        self.0.inner.lock().held = false;
-        self.0.changed.notify_all();
+        Held(self)
     }
 
     /// A disk as a power failure after the first `event` events could leave it; which one of the

@@ -187,11 +187,9 @@ impl Ledger {
     ) -> Result<(), StoreError> {
         let _writing = self.writing.lock();
         let group = self.tail.read().end();
-        let places = self.write_group(group, entries).map_err(|error| {
-            // What is half written would only be cut off at the next start.
-            let _ = self.file.set_len(group);
-            StoreError::io(File::Ledger, error)
-        })?;
+        let places = self
+            .write_group(group, entries)
+            .map_err(|error| StoreError::io(File::Ledger, error))?;
         self.tail.write().places.extend(places);
         Ok(())
     }

@@ -6,8 +6,9 @@ use crate::{
 };
 use plenary_service::state::StateView;
 use plenary_types::{
-    Changes, Digest, StateKey, StateProof, StateProofError, Versioned, limits::READABLE_HEIGHTS,
-    state_proof::EMPTY,
+    Changes, Digest, StateKey, StateProof, StateProofError, Versioned,
+    limits::READABLE_HEIGHTS,
+    state_proof::{EMPTY, StateLeaf, branch, place},
 };
 use proptest::prelude::*;
 use std::{
@@ -267,7 +268,7 @@ fn a_state_proof_with_any_part_altered_fails() {
         proof.value = Some(value(1, 1, "x"))
     });
     forge(&included, &absent, &|_| ());
-    let leaf = plenary_types::state_proof::StateLeaf::new(&present, &value(1, 0, "x"));
+    let leaf = StateLeaf::new(&present, &value(1, 0, "x"));
     forge(&included, &present, &|proof| {
         proof.value = None;
         proof.other = Some(leaf);
@@ -286,6 +287,27 @@ fn a_state_proof_with_any_part_altered_fails() {
     for (proof, key, root) in forged {
         assert!(proof.verify(&root, &key).is_err(), "{key}: {proof:?}");
     }
+}
+
+#[test]
+fn a_leaf_that_stands_where_it_does_not_belong_shows_nothing() {
+    let (stray, absent) = (0..)
+        .map(|index| {
+            (
+                StateLeaf::new(&key(index), &value(1, 0, "x")),
+                key(index + 1),
+            )
+        })
+        .find(|(stray, absent)| (stray.place.0[0] ^ place(absent).0[0]) & 0x80 != 0)
+        .unwrap();
+    let (left, right) = if place(&absent).0[0] & 0x80 == 0 {
+        (stray.hash(), EMPTY)
+    } else {
+        (EMPTY, stray.hash())
+    };
+    let proof = StateProof::new(None, Some(stray), vec![EMPTY]);
+    let shown = proof.verify(&branch(&left, &right), &absent);
+    assert_eq!(shown, Err(StateProofError::Other(absent.clone())));
 }
 
 #[test]

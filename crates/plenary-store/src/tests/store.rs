@@ -118,14 +118,14 @@ fn neither_applying_nor_reading_waits_for_the_disk() {
     let mut chain = Chain::new(&store);
     let mut random = Random::new(4);
     chain.grow(&store, some_changes(&mut random, 1, 10, 3));
-    disk.hold_syncs();
     std::thread::scope(|scope| {
+        let held = disk.hold_syncs();
         let flush = scope.spawn(|| store.flush());
-        disk.wait_for_sync();
+        held.wait();
         chain.grow(&store, some_changes(&mut random, 2, 10, 3));
         check_found(&store, &chain);
         assert!(store.state().view(1).is_ok());
-        disk.release_syncs();
+        drop(held);
         flush.join().unwrap().unwrap();
     });
     store.flush().unwrap();
