@@ -23,6 +23,9 @@ use std::{
     sync::Arc,
 };
 
+/// How many blocks of a ledger are executed again between two writes of the state.
+const REPLAYED: usize = 64;
+
 /// A block that was executed on its parents, and what it would change.
 pub struct Executed {
     /// The block.
@@ -190,6 +193,9 @@ impl Chain {
         for entry in store.replay() {
             let entry = entry?;
             chain.finalize(&entry.block, entry.certificate)?;
+            if store.unflushed() >= REPLAYED {
+                store.flush()?;
+            }
         }
         Ok(chain)
     }

@@ -2,24 +2,33 @@
 //!
 //! A final block is applied in memory at once, and clients are answered: the engine holds the
 //! block and its certificate on disk already, and delivers it again after a crash until it is
-//! acknowledged here. So state and ledger need no sync of their own for each block: the flusher
-//! waits a little, writes all there is in one go, and acknowledges.
+//! acknowledged here. So the ledger needs no sync for each block: the flusher waits a little,
+//! writes all there is with one sync, and acknowledges. The state is made from the ledger, and is
+//! written less often still: keys that many blocks change are then written once.
 
 use parking_lot::Mutex;
 use plenary_consensus::Acknowledgement;
 use plenary_store::Store;
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long blocks are collected before they are written.
 const PACE: Duration = Duration::from_millis(100);
 /// How many blocks are written without waiting any longer.
-const GROUP: u64 = 64;
+const GROUP: usize = 64;
+/// How many blocks the state may be behind the ledger. Each is executed again after a crash.
+const BEHIND: usize = 64;
+/// How long after the last block the state is written.
+const REST: Duration = Duration::from_secs(1);
 
-type Finalized = (u64, Acknowledgement);
+/// A block's height, and what to complete once it is durable.
+struct Finalized(u64, Acknowledgement);
 
 /// Writes final blocks to disk and acknowledges them.
 pub struct Flusher {
@@ -77,7 +86,7 @@ impl Flusher {
                 if let Some(queue) = &*queue.lock() {
                     // A flusher that has stopped acknowledges nothing: the engine will deliver
                     // the block again after a restart.
-                    let _ = queue.send((height, acknowledgement));
+                    let _ = queue.send(Finalized(height, acknowledgement));
                 }
             }
         }
@@ -95,26 +104,46 @@ impl Flusher {
 }
 
 fn run(store: &Store, blocks: &mpsc::Receiver<Finalized>, failed: &impl Fn(String)) {
-    while let Ok(first) = blocks.recv() {
-        let mut group = vec![first];
-        let deadline = std::time::Instant::now() + PACE;
-        while (group.len() as u64) < GROUP {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match blocks.recv_timeout(left) {
-                Ok(next) => group.push(next),
-                Err(_) => break,
-            }
-        }
-        if let Err(error) = store.flush() {
-            failed(error.to_string());
+    let mut running = true;
+    while running {
+        let first = match store.unflushed() {
+            0 => blocks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            _ => blocks.recv_timeout(REST),
+        };
+        running = !matches!(first, Err(RecvTimeoutError::Disconnected));
+        let written = match first {
+            Ok(first) => sync(store, blocks, first),
+            Err(_) => store.flush().map_err(|error| error.to_string()),
+        };
+        if let Err(error) = written {
+            failed(error);
             return;
         }
-        for (height, acknowledgement) in group {
-            if height > store.state().flushed_height() {
-                failed(format!("block {height} was flushed and is not on disk"));
-                return;
-            }
-            acknowledgement.complete();
+    }
+}
+
+/// Makes a block and those that follow it soon durable, and acknowledges them.
+fn sync(store: &Store, blocks: &mpsc::Receiver<Finalized>, first: Finalized) -> Result<(), String> {
+    let mut group = vec![first];
+    let deadline = Instant::now() + PACE;
+    while group.len() < GROUP {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match blocks.recv_timeout(left) {
+            Ok(next) => group.push(next),
+            Err(_) => break,
         }
+    }
+    let durable = store.sync().map_err(|error| error.to_string())?;
+    for Finalized(height, acknowledgement) in group {
+        if height > durable {
+            return Err(format!(
+                "block {height} was written and is not in the ledger"
+            ));
+        }
+        acknowledgement.complete();
+    }
+    match store.unflushed() {
+        behind if behind >= BEHIND => store.flush().map_err(|error| error.to_string()),
+        _ => Ok(()),
     }
 }
