@@ -48,3 +48,8 @@ pub mod prelude {
     };
     pub use plenary_service::prelude::*;
 }
+
+/// The README's service compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
