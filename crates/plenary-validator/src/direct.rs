@@ -4,7 +4,7 @@
 //! state, makes a transaction of the request and the response, and answers once the transaction
 //! is final. A handler that refuses is answered at once and leaves no trace. Where another
 //! transaction changed what the handler had read, the originator runs it again on the new state,
-//! a few times; the client's signature is on the request alone, so that is its right.
+//! while the client waits; the client's signature is on the request alone, so that is its right.
 
 use crate::{
     error::Refusal,
@@ -19,8 +19,8 @@ use plenary_types::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// How often a request that meets a conflict is run anew before the client is told.
-const ATTEMPTS: usize = 8;
+/// How often a request that meets a conflict is run anew, while its client waits, before it is told.
+const ATTEMPTS: usize = 64;
 
 /// How an operation was answered.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub async fn operate(
     let deadline = tokio::time::Instant::now() + wait;
     let id = author.operation();
     let mut last = Refusal::Stopping.problem();
+    let mut _turn = None;
     for _ in 0..ATTEMPTS {
         if let Some(answer) = first_answer(node, &request, id, deadline).await? {
             return Ok(answer);
@@ -89,11 +90,21 @@ pub async fn operate(
                 node.finality.forget(&hash);
                 return Ok(Answer::Pending { transaction: hash });
             }
-            Ok(Ok(Ending::Landed(landed))) => match decided(hash, &landed.outcome) {
-                None => return committed(node, hash, landed),
-                Some(problem) if problem.retryable => last = problem,
-                Some(problem) => return Err(problem),
-            },
+            Ok(Ok(Ending::Landed(landed))) => {
+                match (decided(hash, &landed.outcome), &landed.outcome) {
+                    (None, _) => return committed(node, hash, landed),
+                    (Some(conflict), Outcome::Conflict { keys, .. }) => {
+                        last = conflict;
+                        // The turn that it had, at another key perhaps, is over.
+                        _turn = None;
+                        match tokio::time::timeout_at(deadline, node.turns.take(keys)).await {
+                            Ok(turn) => _turn = Some(turn),
+                            Err(_) => break,
+                        }
+                    }
+                    (Some(problem), _) => return Err(problem),
+                }
+            }
             Ok(Ok(Ending::Superseded)) => {}
             Ok(Err(_)) => break,
         }

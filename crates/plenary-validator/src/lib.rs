@@ -27,6 +27,7 @@ pub mod intake;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
+pub mod turns;
 mod validator;
 
 pub use validator::{Settings, StartError, Validator, start};

@@ -14,6 +14,7 @@ use crate::{
     intake::Intake,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
+    turns::Turns,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -78,6 +79,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// Where handlers run that were asked for over HTTP.
     pub guard: Guard,
+    /// Who is next at a contended key.
+    pub turns: Turns,
     /// What other validators pass on.
     pub intake: Intake,
     chain: Mutex<Chain>,
@@ -114,6 +117,7 @@ impl Node {
             metrics: Metrics::default(),
             guard: Guard::new(PARALLEL_HANDLERS),
             intake: Intake::default(),
+            turns: Turns::default(),
             chain: Mutex::new(chain),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
