@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 /// The version of the tables and of the ledger.
 pub(crate) const FORMAT: u32 = 1;
 /// What redb may keep in memory, in bytes.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// How long redb's magic number is.
 const MAGIC_BYTES: u64 = 9;

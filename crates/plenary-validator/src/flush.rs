@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_millis(100);
 /// How many blocks are written without waiting any longer.
 const GROUP: usize = 64;
 /// How many blocks the state may be behind the ledger. Each is executed again after a crash.
-const BEHIND: usize = 64;
+const BEHIND: usize = 32;
 /// How long after the last block the state is written.
 const REST: Duration = Duration::from_secs(1);
 
