@@ -9,6 +9,7 @@
 //! the parent's state, and compare every outcome and the state root before the vote.
 
 use crate::mempool::Candidate;
+use parking_lot::Mutex;
 use plenary_consensus::Proposal;
 use plenary_service::{ExecuteError, Executor, Layered, StateView};
 use plenary_store::{Prepared, Store, StoreError};
@@ -152,7 +153,11 @@ pub struct Chain {
     /// The last final block's height and time.
     tip: Tip,
     unfinalized: HashMap<BlockHash, Arc<Executed>>,
+    running: Running,
 }
+
+/// The transaction that a chain is executing, to be looked at while it does.
+pub type Running = Arc<Mutex<Option<TransactionHash>>>;
 
 #[derive(Clone, Copy)]
 struct Tip {
@@ -189,6 +194,7 @@ impl Chain {
             tip: Tip::from(&tip.header),
             store: store.clone(),
             unfinalized: HashMap::new(),
+            running: Running::default(),
         };
         for entry in store.replay() {
             let entry = entry?;
@@ -313,6 +319,11 @@ impl Chain {
         Ok(true)
     }
 
+    /// The transaction that is being executed, for whoever gives the chain up.
+    pub fn running(&self) -> Running {
+        self.running.clone()
+    }
+
     /// The transactions of blocks that are executed but not final, from the given one down.
     pub fn included(&self, ancestors: &[Arc<Block>]) -> HashSet<TransactionHash> {
         let executed = ancestors
@@ -422,6 +433,7 @@ impl Chain {
                 height,
                 index: index as u32,
             };
+            *self.running.lock() = Some(transaction.hash());
             let ratified = self.executor.ratify(view, transaction, version)?;
             if ratified.outcome == Outcome::Committed {
                 Arc::make_mut(&mut merged).extend(ratified.changes);

@@ -45,6 +45,11 @@ impl Guard {
         }
     }
 
+    /// Counts a handler that did not come back.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many handlers did not come back.
     pub fn abandoned(&self) -> usize {
         self.abandoned.load(Ordering::Relaxed)
@@ -80,7 +85,7 @@ impl Guard {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Refusal::Stopping),
             Err(_) => {
-                self.abandoned.fetch_add(1, Ordering::Relaxed);
+                self.abandon();
                 // The thread that is left behind keeps its permit; another may run in its stead.
                 self.permits.add_permits(1);
                 self.quarantine.lock().insert(route.clone(), Instant::now());

@@ -7,7 +7,8 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response as HttpResponse},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use plenary_types::{
     Author, ClientSignature, Problem, Request, Response, SignatureError, Stage, Timestamp,
     genesis::ClientSignatures,
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// How long a reply waits for finality unless `Prefer: wait=` says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+/// How much of a body is read at most, to throw it away: a client that is still sending would not
+/// see the answer.
+const MOST_DRAINED: usize = 8 * 1024 * 1024;
 /// The longest wait a client can ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -83,16 +87,23 @@ pub fn to_http(response: Response) -> HttpResponse {
 ///
 /// 413 where it has more, 400 where it breaks off.
 pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
-            .is_some_and(|source| source.to_string().contains("length limit"));
-        if too_large {
-            let detail = format!("the body has more than the {limit} bytes allowed");
-            Problem::new(413, "body-too-large", detail).at(Stage::Request)
-        } else {
-            Problem::bad_request("body-unreadable", error).at(Stage::Request)
+    let mut stream = body.into_data_stream();
+    let (mut read, mut size) = (BytesMut::new(), 0_usize);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk
+            .map_err(|error| Problem::bad_request("body-unreadable", error).at(Stage::Request))?;
+        size += chunk.len();
+        if size <= limit {
+            read.extend_from_slice(&chunk);
+        } else if size > MOST_DRAINED {
+            break;
         }
-    })
+    }
+    if size > limit {
+        let detail = format!("the body has more than the {limit} bytes allowed");
+        return Err(Problem::new(413, "body-too-large", detail).at(Stage::Request));
+    }
+    Ok(read.freeze())
 }
 
 /// The request as the protocol has it, and what else its headers say.

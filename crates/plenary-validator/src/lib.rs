@@ -29,5 +29,6 @@ pub mod metrics;
 pub mod node;
 pub mod turns;
 mod validator;
+pub mod worker;
 
 pub use validator::{Settings, StartError, Validator, start};

@@ -1,8 +1,8 @@
 //! The node: one validator's parts, and what the ordering engine asks of them.
 //!
 //! The engine calls in from its own threads ([`Application`]); HTTP handlers call in from theirs.
-//! Both meet at three locks, the chain's, the mempool's and the waiters', of which none is taken
-//! while another is held.
+//! Both meet at three locks, the chain's ([`Worker`]), the mempool's and the waiters', of which none
+//! is taken while another is held.
 
 use crate::{
     chain::{Chain, ChainError},
@@ -15,6 +15,7 @@ use crate::{
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
     turns::Turns,
+    worker::{BLOCK_LIMIT, GivenUp, Worker},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -30,6 +31,7 @@ use plenary_types::{
 use std::{
     collections::HashSet,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -57,6 +59,8 @@ pub struct Parts {
     pub flusher: Flusher,
     /// The engine's start signal.
     pub demand: Demand,
+    /// How long the execution of one block may take.
+    pub block_limit: Duration,
     /// The node's clock.
     pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -83,7 +87,8 @@ pub struct Node {
     pub turns: Turns,
     /// What other validators pass on.
     pub intake: Intake,
-    chain: Mutex<Chain>,
+    worker: Worker,
+    overran: Mutex<HashSet<TransactionHash>>,
     mempool: Mutex<Mempool>,
     flusher: Flusher,
     demand: Demand,
@@ -108,9 +113,12 @@ impl Node {
             evidence,
             flusher,
             demand,
+            block_limit,
             clock,
         } = parts;
-        let chain = Chain::open(genesis.clone(), executor.clone(), store.clone())?;
+        let (network, runs, on) = (genesis.clone(), executor.clone(), store.clone());
+        let open = move || Chain::open(network.clone(), runs.clone(), on.clone());
+        let worker = Worker::new(block_limit, Box::new(open))?;
         let tip = store.tip().height;
         Ok(Self {
             finality: Finality::new(tip),
@@ -118,7 +126,8 @@ impl Node {
             guard: Guard::new(PARALLEL_HANDLERS),
             intake: Intake::default(),
             turns: Turns::default(),
-            chain: Mutex::new(chain),
+            worker,
+            overran: Mutex::default(),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -201,6 +210,12 @@ impl Node {
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
         self.check_age(&candidate)?;
+        if self.has_overrun(&candidate.hash) {
+            return Err(Refusal::Overrun {
+                route: format!("transaction {}", candidate.hash),
+                limit_ms: BLOCK_LIMIT.as_millis() as u64,
+            });
+        }
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
                 transaction: candidate.hash,
@@ -271,6 +286,10 @@ impl Node {
     /// Whether all of a block's transactions are valid, checking only those that this node has
     /// not seen.
     fn validate_body(&self, block: &Block) -> bool {
+        let mut transactions = block.transactions.iter();
+        if transactions.any(|transaction| self.has_overrun(&transaction.hash())) {
+            return false;
+        }
         let unknown: Vec<Transaction> = {
             let mempool = self.mempool.lock();
             let unknown = |transaction: &&Transaction| mempool.get(&transaction.hash()).is_none();
@@ -285,6 +304,38 @@ impl Node {
                     false
                 }
             })
+    }
+
+    /// What the chain's worker gives; nothing where it was given up, and the transaction that it
+    /// hung on is taken no more.
+    fn in_time<T>(&self, worked: Result<T, GivenUp>) -> Option<T> {
+        let given_up = match worked {
+            Ok(result) => return Some(result),
+            Err(given_up) => given_up,
+        };
+        self.guard.abandon();
+        tracing::error!(
+            ?given_up,
+            "a block was given up: a handler does not come back"
+        );
+        if let Some(hash) = given_up.transaction {
+            self.overran.lock().insert(hash);
+            let mut mempool = self.mempool.lock();
+            let removed = mempool.remove(&hash);
+            if mempool.is_empty() {
+                self.demand.lower();
+            }
+            drop(mempool);
+            if removed.is_some() {
+                self.finality.supersede(&hash);
+            }
+        }
+        None
+    }
+
+    /// Whether a handler was given up on this transaction.
+    fn has_overrun(&self, hash: &TransactionHash) -> bool {
+        self.overran.lock().contains(hash)
     }
 
     /// Drops transactions that no block may take any more.
@@ -403,13 +454,17 @@ impl Application for Node {
 
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
         self.expire(proposal.now);
-        let excluded: HashSet<TransactionHash> = self.chain.lock().included(ancestors);
+        let known = ancestors.to_vec();
+        let excluded = self.worker.finish(|chain| chain.included(&known));
         let candidates = self
             .mempool
             .lock()
             .select(&excluded, MAX_BLOCK_TRANSACTIONS);
-        let built = self.chain.lock().build(proposal, ancestors, &candidates);
-        match built {
+        let asked = proposal.clone();
+        let built = self
+            .worker
+            .run(move |chain| chain.build(&asked, &known, &candidates));
+        match self.in_time(built)? {
             Ok(block) => block,
             Err(error) => {
                 tracing::warn!(%error, "no block can be built here");
@@ -422,13 +477,18 @@ impl Application for Node {
         if !self.validate_body(block) {
             return false;
         }
-        match self.chain.lock().check(block, ancestors, now) {
-            Ok(()) => true,
-            Err(error) => {
+        let (checked, known) = (block.clone(), ancestors.to_vec());
+        let verdict = self
+            .worker
+            .run(move |chain| chain.check(&checked, &known, now));
+        match self.in_time(verdict) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
                 self.metrics.refused_proposals.inc();
                 tracing::warn!(proposer = %block.header.proposer, %error, "a proposal gets no vote");
                 false
             }
+            None => false,
         }
     }
 
@@ -438,7 +498,9 @@ impl Application for Node {
         certificate: Option<Certificate>,
         acknowledgement: Acknowledgement,
     ) {
-        let finalized = self.chain.lock().finalize(&block, certificate);
+        let finalized = self
+            .worker
+            .finish(|chain| chain.finalize(&block, certificate));
         match finalized {
             Ok(new) => {
                 if new {

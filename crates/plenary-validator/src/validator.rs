@@ -7,6 +7,7 @@ use crate::{
     flush::Flusher,
     intake::Intake,
     node::{Node, Parts},
+    worker::BLOCK_LIMIT,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -174,6 +175,7 @@ pub async fn start(
         evidence,
         flusher: flusher.map_err(directory)?,
         demand: demand.clone(),
+        block_limit: BLOCK_LIMIT,
         clock: Box::new(system_time),
     })?);
     Intake::start(&node).map_err(directory)?;

@@ -4,6 +4,7 @@
 use plenary_service::prelude::*;
 use plenary_types::Method;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const ACCOUNTS: Table<String, u64> = Table::new("accounts");
 
@@ -41,6 +42,17 @@ fn touch(cx: &mut Context, Path(account): Path<String>) -> Result<Json<bool>, Pr
     Ok(Json(true))
 }
 
+/// Lets the handler of `/loops` come back, so that no thread outlives its test.
+pub static RELEASED: AtomicBool = AtomicBool::new(false);
+
+/// Loops without touching its context, which no budget can count.
+fn loops(_: &mut Context) -> Result<Json<bool>, Problem> {
+    while !RELEASED.load(Ordering::Relaxed) {
+        std::thread::yield_now();
+    }
+    Ok(Json(true))
+}
+
 fn balance(cx: &mut Context, Path(account): Path<String>) -> Result<Json<u64>, Problem> {
     Ok(Json(ACCOUNTS.get(cx, &account)?.unwrap_or(0)))
 }
@@ -50,6 +62,7 @@ pub fn service() -> Service {
         .post("/accounts/{account}/deposits", deposit)
         .post("/accounts/{account}/touches", touch)
         .post("/transfers", transfer)
+        .post("/loops", loops)
         .get("/accounts/{account}", balance)
 }
 

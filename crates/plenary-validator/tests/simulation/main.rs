@@ -7,5 +7,6 @@
 mod bank;
 mod byzantine;
 mod faults;
+mod loops;
 mod outcomes;
 mod world;

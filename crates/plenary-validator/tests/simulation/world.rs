@@ -194,6 +194,7 @@ impl World {
             store,
             evidence: EvidenceLog::default(),
             demand: demand.clone(),
+            block_limit: Duration::from_secs(3),
             clock: Box::new(move || Timestamp(clock.load(Ordering::Relaxed))),
         });
         let node = Arc::new(node.unwrap());
