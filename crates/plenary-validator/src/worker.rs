@@ -81,8 +81,11 @@ impl Worker {
         let held = current.clone();
         let (sender, receiver) = mpsc::channel();
         let started = thread::Builder::new().name("block".into()).spawn(move || {
+            let result = work(&mut held.chain.lock());
+            // First, so that nothing of the chain outlives the answer.
+            drop(held);
             // Whoever gave this up listens no more.
-            let _ = sender.send(work(&mut held.chain.lock()));
+            let _ = sender.send(result);
         });
         if started.is_ok()
             && let Ok(result) = receiver.recv_timeout(self.limit)
