@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long blocks are collected before they are written.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(500);
 /// How many blocks are written without waiting any longer.
 const GROUP: usize = 64;
 /// How many blocks the state may be behind the ledger. Each is executed again after a crash.

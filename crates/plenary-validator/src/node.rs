@@ -33,7 +33,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How many waiting transactions are broadcast again at a time.
 const REBROADCAST: usize = 100;
@@ -95,6 +95,8 @@ pub struct Node {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     broadcast: OnceLock<Broadcast>,
     failure: watch::Sender<Option<String>>,
+    /// Wakes who waits for the mempool to have something.
+    work: Notify,
 }
 
 impl Node {
@@ -131,6 +133,7 @@ impl Node {
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
             failure: watch::Sender::new(None),
+            work: Notify::new(),
             genesis,
             key,
             executor,
@@ -233,6 +236,7 @@ impl Node {
         let hash = candidate.hash;
         let mut mempool = self.mempool.lock();
         mempool.insert(Arc::new(candidate))?;
+        self.work.notify_one();
         // Under the lock, so that it cannot come after a lowering for an emptied mempool.
         self.demand.raise();
         Ok(hash)
@@ -350,6 +354,13 @@ impl Node {
         };
         for candidate in expired {
             self.finality.supersede(&candidate.hash);
+        }
+    }
+
+    /// Waits until something waits for a block.
+    pub async fn until_work(&self) {
+        while self.pending() == 0 {
+            self.work.notified().await;
         }
     }
 

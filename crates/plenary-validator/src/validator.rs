@@ -218,9 +218,10 @@ pub async fn start(
     }));
     let own = node.clone();
     tasks.push(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(REBROADCAST);
         loop {
-            ticks.tick().await;
+            // No timer runs while there is nothing to do.
+            own.until_work().await;
+            tokio::time::sleep(REBROADCAST).await;
             own.rebroadcast();
         }
     }));
