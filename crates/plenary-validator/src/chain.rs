@@ -434,7 +434,10 @@ impl Chain {
                 index: index as u32,
             };
             *self.running.lock() = Some(transaction.hash());
-            let ratified = self.executor.ratify(view, transaction, version)?;
+            let ratified = self.executor.ratify(view, transaction, version);
+            // Whoever gives the chain up later must not blame a transaction that came back.
+            *self.running.lock() = None;
+            let ratified = ratified?;
             if ratified.outcome == Outcome::Committed {
                 Arc::make_mut(&mut merged).extend(ratified.changes);
                 committed.extend(transaction.operation_ids());
