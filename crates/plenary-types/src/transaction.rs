@@ -52,7 +52,7 @@ pub struct Content {
     /// The operations in the order the client saw. Never empty in a transaction.
     pub operations: Vec<Operation>,
     /// The client's signature over the chain; required where a signing client has more than one
-    /// operation in it.
+    /// operation in it, or signed it as a step of a session.
     pub commitment: Option<Commitment>,
     /// The session nodes that ran the same operations and agree, by ascending key; never the
     /// originator.
@@ -421,8 +421,19 @@ impl Transaction {
                 Ok(())
             }
             (None, None) => Ok(()),
-            (None, Some(_)) if self.operations.len() == 1 => Ok(()),
+            (None, Some(_)) if self.is_alone() => Ok(()),
             _ => Err(TransactionError::Commitment),
+        }
+    }
+
+    /// Whether it is one operation that its client wants committed alone.
+    fn is_alone(&self) -> bool {
+        match &self.operations[..] {
+            [only] => match &only.author {
+                Author::Signed(signature) => !signature.in_session(),
+                Author::Anonymous { .. } => true,
+            },
+            _ => false,
         }
     }
 

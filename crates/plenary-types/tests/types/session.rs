@@ -2,8 +2,8 @@
 
 use crate::samples::session;
 use plenary_types::{
-    BrokenPromise, Commitment, Endorsement, Genesis, Outcome, Promise, PromiseProofError, Receipt,
-    SessionId, Transaction, TransactionError,
+    Author, BrokenPromise, ClientSignature, Commitment, Endorsement, Genesis, Operation, Outcome,
+    Promise, PromiseProofError, Receipt, SessionId, Timestamp, Transaction, TransactionError,
     genesis::{ClientSignatures, GenesisFile, Member},
     session::{chain_digest, chain_link},
     testing::{NOW, Network, client, operation, request, response},
@@ -233,4 +233,32 @@ fn an_honest_session_node_cannot_be_accused() {
         };
         assert_eq!(accusation.verify(&genesis), Err(error));
     }
+}
+
+#[test]
+fn a_step_of_a_session_is_never_committed_alone_without_its_clients_word() {
+    let network = Network::new(4);
+    let genesis = &network.genesis;
+    let request = request("/", "");
+    let step =
+        ClientSignature::sign_in_session(&client(1), &request, "http://a:1", "n", 1).unwrap();
+    let outside = ClientSignature::sign(&client(1), &request, "http://a:1", "n", 1).unwrap();
+    assert!(step.in_session() && !outside.in_session());
+    let transaction = |signature: &ClientSignature, committed: bool| {
+        let operation = Operation {
+            author: Author::Signed(signature.clone()),
+            time: Timestamp(1000),
+            ..operation(&client(1), "n", request.clone(), response(200, ""))
+        };
+        let operations = vec![operation];
+        let chain = chain_digest(&operations);
+        let commitment = committed.then(|| Commitment::sign(&client(1), &genesis.hash(), &chain));
+        let (key, service) = (&network.validators[0], genesis.service.clone());
+        let hash = genesis.hash();
+        let made = Transaction::sign(key, &hash, service, operations, commitment, Vec::new());
+        made.unwrap().validate(genesis)
+    };
+    assert_eq!(transaction(&step, false), Err(TransactionError::Commitment));
+    assert_eq!(transaction(&step, true), Ok(()));
+    assert_eq!(transaction(&outside, false), Ok(()));
 }
