@@ -255,7 +255,7 @@ mod tests {
         let peers = BTreeSet::from([key(1).public_key(), key(3).public_key()]);
         let name = ServerName::from(std::net::Ipv4Addr::LOCALHOST);
         let config = client.client(key(2).public_key())?;
-        let mut client = ClientConnection::new(config, name.into())?;
+        let mut client = ClientConnection::new(config, name)?;
         let mut server = ServerConnection::new(server.server(peers)?)?;
         while client.is_handshaking() || server.is_handshaking() {
             carry(&mut client, &mut server)?;
