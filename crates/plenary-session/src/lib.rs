@@ -16,6 +16,7 @@ pub mod message;
 pub mod metrics;
 pub mod node;
 pub mod participation;
+pub mod peers;
 pub mod record;
 pub mod replica;
 pub mod session;
