@@ -4,3 +4,5 @@
 //! on the finalized state it follows and on what the session has written so far. When the session
 //! is done, all of it is committed to layer 1 as one transaction, which every validator re-executes
 //! before it votes. Layer 2 is trusted with latency, never with integrity.
+
+pub mod follow;
