@@ -6,3 +6,4 @@
 //! before it votes. Layer 2 is trusted with latency, never with integrity.
 
 pub mod follow;
+pub mod log;
