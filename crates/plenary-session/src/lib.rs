@@ -11,6 +11,7 @@ pub mod commit;
 pub mod error;
 pub mod evidence;
 pub mod feed;
+pub mod follow;
 pub mod log;
 pub mod message;
 pub mod metrics;
