@@ -8,7 +8,7 @@
 //! ProcessProposal (Algorithm 1 of the paper) is [`Chain::check`]: re-execute every operation on
 //! the parent's state, and compare every outcome and the state root before the vote.
 
-use crate::mempool::Candidate;
+use crate::{mempool::Candidate, repeats::Repeats};
 use parking_lot::Mutex;
 use plenary_consensus::Proposal;
 use plenary_service::{ExecuteError, Executor, Layered, StateView};
@@ -32,8 +32,8 @@ pub struct Executed {
     /// The block.
     pub block: Arc<Block>,
     prepared: Arc<Prepared>,
-    transactions: HashSet<TransactionHash>,
-    committed: HashSet<OperationId>,
+    pub(crate) transactions: HashSet<TransactionHash>,
+    pub(crate) committed: HashSet<OperationId>,
 }
 
 /// Why a block gets no vote.
@@ -156,8 +156,17 @@ pub struct Chain {
     running: Running,
 }
 
-/// The transaction that a chain is executing, to be looked at while it does.
-pub type Running = Arc<Mutex<Option<TransactionHash>>>;
+/// An operation that a chain executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Its transaction.
+    pub transaction: TransactionHash,
+    /// Its index there.
+    pub step: usize,
+}
+
+/// The operation that a chain is executing, to be looked at while it does.
+pub type Running = Arc<Mutex<Option<At>>>;
 
 #[derive(Clone, Copy)]
 struct Tip {
@@ -319,7 +328,7 @@ impl Chain {
         Ok(true)
     }
 
-    /// The transaction that is being executed, for whoever gives the chain up.
+    /// The operation that is being executed, for whoever gives the chain up.
     pub fn running(&self) -> Running {
         self.running.clone()
     }
@@ -433,9 +442,15 @@ impl Chain {
                 height,
                 index: index as u32,
             };
-            *self.running.lock() = Some(transaction.hash());
-            let ratified = self.executor.ratify(view, transaction, version);
-            // Whoever gives the chain up later must not blame a transaction that came back.
+            let hash = transaction.hash();
+            let begins = |step| {
+                let transaction = hash;
+                *self.running.lock() = Some(At { transaction, step });
+            };
+            let ratified = self
+                .executor
+                .ratify_watched(view, transaction, version, begins);
+            // Whoever gives the chain up later must not blame an operation that came back.
             *self.running.lock() = None;
             let ratified = ratified?;
             if ratified.outcome == Outcome::Committed {
@@ -510,54 +525,4 @@ fn in_time(transaction: &Transaction, block: Timestamp) -> bool {
         operation.time <= block.plus_ms(MAX_CLOCK_DRIFT_MS)
             && operation.time.plus_ms(MAX_OPERATION_AGE_MS) >= block
     })
-}
-
-/// What must not come again on a chain: transactions, and the operations of committed ones. An
-/// operation whose transaction ended in conflict or was rejected may come again in another.
-struct Repeats<'a> {
-    store: &'a Store,
-    parents: &'a [Arc<Executed>],
-    transactions: HashSet<TransactionHash>,
-    operations: HashSet<OperationId>,
-}
-
-impl<'a> Repeats<'a> {
-    fn new(store: &'a Store, parents: &'a [Arc<Executed>]) -> Self {
-        Self {
-            store,
-            parents,
-            transactions: HashSet::new(),
-            operations: HashSet::new(),
-        }
-    }
-
-    /// Whether the transaction repeats nothing so far; from then on, it counts itself. Within a
-    /// block an operation comes at most once, whatever the outcome, so that this needs no
-    /// execution.
-    fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
-        let hash = transaction.hash();
-        let known = self
-            .parents
-            .iter()
-            .any(|parent| parent.transactions.contains(&hash))
-            || !self.transactions.insert(hash)
-            || self.store.transaction(&hash)?.is_some();
-        if known {
-            return Ok(false);
-        }
-        let ids: Vec<OperationId> = transaction.operation_ids().collect();
-        for id in &ids {
-            let repeated = self.operations.contains(id)
-                || self
-                    .parents
-                    .iter()
-                    .any(|parent| parent.committed.contains(id))
-                || self.store.operation(id)?.is_some();
-            if repeated {
-                return Ok(false);
-            }
-        }
-        self.operations.extend(ids);
-        Ok(true)
-    }
 }

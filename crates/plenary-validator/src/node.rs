@@ -5,17 +5,18 @@
 //! is taken while another is held.
 
 use crate::{
-    chain::{Chain, ChainError},
+    chain::{At, Chain, ChainError},
     error::Refusal,
     evidence::EvidenceLog,
     finality::{Finality, Landed},
     flush::Flusher,
-    guard::Guard,
+    guard::{Guard, HANDLER_LIMIT},
     intake::Intake,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
+    suspension::Suspensions,
     turns::Turns,
-    worker::{BLOCK_LIMIT, GivenUp, Worker},
+    worker::{GivenUp, Worker},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,7 +30,6 @@ use plenary_types::{
     limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
 };
 use std::{
-    collections::HashSet,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -88,7 +88,8 @@ pub struct Node {
     /// What other validators pass on.
     pub intake: Intake,
     worker: Worker,
-    overran: Mutex<HashSet<TransactionHash>>,
+    /// Routes whose operations are let into no block.
+    suspensions: Suspensions,
     mempool: Mutex<Mempool>,
     flusher: Flusher,
     demand: Demand,
@@ -125,11 +126,11 @@ impl Node {
         Ok(Self {
             finality: Finality::new(tip),
             metrics: Metrics::default(),
-            guard: Guard::new(PARALLEL_HANDLERS),
+            guard: Guard::new(PARALLEL_HANDLERS, HANDLER_LIMIT),
             intake: Intake::default(),
             turns: Turns::default(),
             worker,
-            overran: Mutex::default(),
+            suspensions: Suspensions::default(),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -213,12 +214,7 @@ impl Node {
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
         self.check_age(&candidate)?;
-        if self.has_overrun(&candidate.hash) {
-            return Err(Refusal::Overrun {
-                route: format!("transaction {}", candidate.hash),
-                limit_ms: BLOCK_LIMIT.as_millis() as u64,
-            });
-        }
+        self.check_routes(&candidate.transaction)?;
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
                 transaction: candidate.hash,
@@ -291,7 +287,8 @@ impl Node {
     /// not seen.
     fn validate_body(&self, block: &Block) -> bool {
         let mut transactions = block.transactions.iter();
-        if transactions.any(|transaction| self.has_overrun(&transaction.hash())) {
+        if let Some(refusal) = transactions.find_map(|it| self.check_routes(it).err()) {
+            tracing::warn!(height = block.header.height, %refusal, "a proposal gets no vote");
             return false;
         }
         let unknown: Vec<Transaction> = {
@@ -310,9 +307,9 @@ impl Node {
             })
     }
 
-    /// What the chain's worker gives; nothing where it was given up, and the transaction that it
-    /// hung on is taken no more.
-    fn in_time<T>(&self, worked: Result<T, GivenUp>) -> Option<T> {
+    /// What the chain's worker gives for `blocks`; nothing where it was given up, and the route
+    /// that it hung on is suspended.
+    fn in_time<T>(&self, worked: Result<T, GivenUp>, blocks: &[Arc<Block>]) -> Option<T> {
         let given_up = match worked {
             Ok(result) => return Some(result),
             Err(given_up) => given_up,
@@ -322,37 +319,55 @@ impl Node {
             ?given_up,
             "a block was given up: a handler does not come back"
         );
-        if let Some(hash) = given_up.transaction {
-            self.overran.lock().insert(hash);
-            let mut mempool = self.mempool.lock();
-            let removed = mempool.remove(&hash);
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-            drop(mempool);
-            if removed.is_some() {
-                self.finality.supersede(&hash);
-            }
+        if let Some(at) = given_up.at {
+            self.suspend(at, blocks);
         }
         None
     }
 
-    /// Whether a handler was given up on this transaction.
-    fn has_overrun(&self, hash: &TransactionHash) -> bool {
-        self.overran.lock().contains(hash)
+    /// Suspends the route of an operation in one of `blocks` or in the mempool, and drops what
+    /// waits for it.
+    fn suspend(&self, At { transaction, step }: At, blocks: &[Arc<Block>]) {
+        let waiting = self.pending_transaction(&transaction);
+        let waiting = waiting.iter().map(|candidate| &candidate.transaction);
+        let mut known = blocks
+            .iter()
+            .flat_map(|block| &block.transactions)
+            .chain(waiting);
+        let found = known.find(|known| known.hash() == transaction);
+        let operation = found.and_then(|found| found.operations.get(step));
+        if let Some(operation) = operation
+            && let Ok(route) = self.executor.route(&operation.request)
+        {
+            self.suspensions.suspend(route, self.now());
+            self.drop_waiting(|mempool| {
+                mempool.take_out(|transaction| self.check_routes(transaction).is_err())
+            });
+        }
     }
 
-    /// Drops transactions that no block may take any more.
-    fn expire(&self, now: Timestamp) {
-        let expired = {
+    /// Refuses a transaction with an operation whose route is suspended.
+    fn check_routes(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        if self.suspensions.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let routes = transaction.operations.iter();
+        let mut routes = routes.flat_map(|operation| self.executor.route(&operation.request));
+        routes.try_for_each(|route| self.suspensions.check(route, now))
+    }
+
+    /// Drops transactions that no block may take any more, and tells who waits for them.
+    fn drop_waiting(&self, take_out: impl FnOnce(&mut Mempool) -> Vec<Arc<Candidate>>) {
+        let dropped = {
             let mut mempool = self.mempool.lock();
-            let expired = mempool.expire(now);
+            let dropped = take_out(&mut mempool);
             if mempool.is_empty() {
                 self.demand.lower();
             }
-            expired
+            dropped
         };
-        for candidate in expired {
+        for candidate in dropped {
             self.finality.supersede(&candidate.hash);
         }
     }
@@ -464,7 +479,7 @@ impl Application for Node {
     }
 
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
-        self.expire(proposal.now);
+        self.drop_waiting(|mempool| mempool.expire(proposal.now));
         let known = ancestors.to_vec();
         let excluded = self.worker.finish(|chain| chain.included(&known));
         let candidates = self
@@ -475,7 +490,7 @@ impl Application for Node {
         let built = self
             .worker
             .run(move |chain| chain.build(&asked, &known, &candidates));
-        match self.in_time(built)? {
+        match self.in_time(built, ancestors)? {
             Ok(block) => block,
             Err(error) => {
                 tracing::warn!(%error, "no block can be built here");
@@ -492,7 +507,8 @@ impl Application for Node {
         let verdict = self
             .worker
             .run(move |chain| chain.check(&checked, &known, now));
-        match self.in_time(verdict) {
+        let blocks = [ancestors, std::slice::from_ref(block)].concat();
+        match self.in_time(verdict, &blocks) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 self.metrics.refused_proposals.inc();
