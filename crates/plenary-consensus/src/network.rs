@@ -301,3 +301,28 @@ where
         task,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn of_two_validators_one_dials() {
+        let keys = (0..4).map(|seed| PrivateKey::from_seed(seed).public_key());
+        let addresses = (1000u16..).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let addresses = keys.zip(addresses.map(Address::from));
+        let addresses = Map::from_iter_dedup(addresses);
+        let dials = |me: &PublicKey, peer: &PublicKey| {
+            let reached = reach(me, addresses.clone());
+            let address = reached.get_value(peer).unwrap();
+            address.ingress().is_valid(true, false)
+        };
+        for one in &addresses {
+            for other in addresses.iter().filter(|other| *other != one) {
+                assert_ne!(dials(one, other), dials(other, one));
+            }
+        }
+    }
+}

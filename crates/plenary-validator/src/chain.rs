@@ -233,17 +233,20 @@ impl Chain {
         let time = Timestamp(proposal.now.0.max(parent.time.0));
         let mut repeats = Repeats::new(&self.store, &parents);
         let mut transactions = Vec::with_capacity(candidates.len());
+        let mut hashes = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let transaction = &candidate.transaction;
-            if in_time(transaction, time) && repeats.admit(transaction)? {
+            if in_time(transaction, time) && repeats.admit(candidate.hash, transaction)? {
                 transactions.push(transaction.clone());
+                hashes.push(candidate.hash);
             }
         }
         if transactions.is_empty() && !proposal.required {
             return Ok(None);
         }
-        let execution = self.execute(&parents, proposal.height, &transactions)?;
+        let execution = self.execute(&parents, proposal.height, &transactions, &hashes)?;
         transactions.truncate(execution.outcomes.len());
+        hashes.truncate(execution.outcomes.len());
         let header = Header {
             genesis: self.genesis.hash(),
             height: proposal.height,
@@ -263,6 +266,7 @@ impl Chain {
         };
         self.remember(
             Arc::new(block.clone()),
+            hashes,
             execution.prepared,
             execution.committed,
         );
@@ -393,15 +397,16 @@ impl Chain {
             return Err(bad(block, BadBlock::TooLarge(size)));
         }
         let mut repeats = Repeats::new(&self.store, parents);
-        for (index, transaction) in block.transactions.iter().enumerate() {
+        let hashes: Vec<_> = block.transactions.iter().map(Transaction::hash).collect();
+        for (index, (transaction, hash)) in block.transactions.iter().zip(&hashes).enumerate() {
             if !in_time(transaction, header.time) {
                 return Err(bad(block, BadBlock::OperationTime { index }));
             }
-            if !repeats.admit(transaction)? {
+            if !repeats.admit(*hash, transaction)? {
                 return Err(bad(block, BadBlock::Replayed { index }));
             }
         }
-        let execution = self.execute(parents, header.height, &block.transactions)?;
+        let execution = self.execute(parents, header.height, &block.transactions, &hashes)?;
         let executed = execution.outcomes.len();
         if executed < block.transactions.len() {
             return Err(bad(block, BadBlock::TooMuchWork { executed }));
@@ -409,16 +414,18 @@ impl Chain {
         if let Some(reason) = disagreement(block, &execution) {
             return Err(bad(block, reason));
         }
-        Ok(self.remember(block.clone(), execution.prepared, execution.committed))
+        let (prepared, committed) = (execution.prepared, execution.committed);
+        Ok(self.remember(block.clone(), hashes, prepared, committed))
     }
 
     /// Executes transactions in order, as many as fit the budget of one block: none is begun once
-    /// it is spent.
+    /// it is spent. `hashes` are theirs.
     fn execute(
         &self,
         parents: &[Arc<Executed>],
         height: u64,
         transactions: &[Transaction],
+        hashes: &[TransactionHash],
     ) -> Result<Execution, ChainError> {
         let base = self.store.state().view(self.tip.height)?;
         let below: Vec<Arc<Changes>> = parents
@@ -430,7 +437,7 @@ impl Chain {
         let mut outcomes = Vec::with_capacity(transactions.len());
         let mut committed = HashSet::new();
         let mut steps: u64 = 0;
-        for (index, transaction) in transactions.iter().enumerate() {
+        for (index, (transaction, hash)) in transactions.iter().zip(hashes).enumerate() {
             if steps >= MAX_BLOCK_STEPS {
                 break;
             }
@@ -442,9 +449,8 @@ impl Chain {
                 height,
                 index: index as u32,
             };
-            let hash = transaction.hash();
             let begins = |step| {
-                let transaction = hash;
+                let transaction = *hash;
                 *self.running.lock() = Some(At { transaction, step });
             };
             let ratified = self
@@ -476,11 +482,12 @@ impl Chain {
     fn remember(
         &mut self,
         block: Arc<Block>,
+        hashes: Vec<TransactionHash>,
         prepared: Arc<Prepared>,
         committed: HashSet<OperationId>,
     ) -> Arc<Executed> {
         let executed = Arc::new(Executed {
-            transactions: block.transactions.iter().map(Transaction::hash).collect(),
+            transactions: hashes.into_iter().collect(),
             prepared,
             committed,
             block: block.clone(),

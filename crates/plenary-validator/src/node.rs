@@ -30,15 +30,18 @@ use plenary_types::{
     limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
 };
 use std::{
+    num::NonZeroUsize,
     sync::{Arc, OnceLock},
+    thread,
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 
 /// How many waiting transactions are broadcast again at a time.
 const REBROADCAST: usize = 100;
-/// How many handlers run at a time on behalf of HTTP clients.
-const PARALLEL_HANDLERS: usize = 64;
+/// How many handlers run at a time on behalf of HTTP clients, for each of the machine's cores. They
+/// compute, and each has a thread: more of them bring nothing but memory.
+const HANDLERS_PER_CORE: usize = 4;
 
 /// Sends a message to the other validators' nodes.
 pub type Broadcast = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -123,10 +126,11 @@ impl Node {
         let open = move || Chain::open(network.clone(), runs.clone(), on.clone());
         let worker = Worker::new(block_limit, Box::new(open))?;
         let tip = store.tip().height;
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self {
             finality: Finality::new(tip),
             metrics: Metrics::default(),
-            guard: Guard::new(PARALLEL_HANDLERS, HANDLER_LIMIT),
+            guard: Guard::new(HANDLERS_PER_CORE * cores, HANDLER_LIMIT),
             intake: Intake::default(),
             turns: Turns::default(),
             worker,
@@ -437,36 +441,33 @@ impl Node {
     /// Takes out of the mempool what a final block settled, and tells who waits.
     fn settle(&self, block: &Block) {
         let height = block.header.height;
-        let mut superseded = Vec::new();
-        {
-            let mut mempool = self.mempool.lock();
-            for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
-                mempool.remove(&transaction.hash());
-                if *outcome != Outcome::Committed {
+        let hashes = block.transactions.iter().map(Transaction::hash);
+        let hashes: Vec<TransactionHash> = hashes.collect();
+        self.drop_waiting(|mempool| {
+            let mut superseded = Vec::new();
+            for (index, hash) in hashes.iter().enumerate() {
+                mempool.remove(hash);
+                if block.outcomes.get(index) != Some(&Outcome::Committed) {
                     continue;
                 }
-                for id in transaction.operation_ids() {
+                for id in block.transactions[index].operation_ids() {
                     for other in mempool.with_operation(&id) {
                         superseded.extend(mempool.remove(&other.hash));
                     }
                 }
             }
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-        }
-        for (index, (transaction, outcome)) in
-            block.transactions.iter().zip(&block.outcomes).enumerate()
-        {
-            let landed = Landed {
-                height,
-                index: index as u32,
-                outcome: outcome.clone(),
-            };
-            self.finality.land(transaction.hash(), landed);
-        }
-        for candidate in superseded {
-            self.finality.supersede(&candidate.hash);
+            superseded
+        });
+        for ((hash, outcome), index) in hashes.into_iter().zip(&block.outcomes).zip(0..) {
+            let outcome = outcome.clone();
+            self.finality.land(
+                hash,
+                Landed {
+                    height,
+                    index,
+                    outcome,
+                },
+            );
         }
         self.finality.advance(height);
         self.metrics.count(block);

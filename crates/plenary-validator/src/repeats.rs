@@ -24,11 +24,14 @@ impl<'a> Repeats<'a> {
         }
     }
 
-    /// Whether the transaction repeats nothing so far; from then on, it counts itself. Within a
+    /// Whether the transaction, of this hash, repeats nothing so far; from then on, it counts itself. Within a
     /// block an operation comes at most once, whatever the outcome, so that this needs no
     /// execution.
-    pub(crate) fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
-        let hash = transaction.hash();
+    pub(crate) fn admit(
+        &mut self,
+        hash: TransactionHash,
+        transaction: &Transaction,
+    ) -> Result<bool, StoreError> {
         let known = self
             .parents
             .iter()
