@@ -319,7 +319,7 @@ mod tests {
             let address = reached.get_value(peer).unwrap();
             address.ingress().is_valid(true, false)
         };
-        for one in &addresses {
+        for one in addresses.iter() {
             for other in addresses.iter().filter(|other| *other != one) {
                 assert_ne!(dials(one, other), dials(other, one));
             }
