@@ -152,8 +152,14 @@ pub fn originate(node: &Node, request: Request, author: Author) -> Result<Origin
         Simulation::Refused(problem) => Ok(Originated::Refused(problem.to_response())),
         Simulation::Answered(operation) => {
             let (genesis, service) = (node.genesis.hash(), node.genesis.service.clone());
-            let transaction =
-                Transaction::sign(&node.key, &genesis, service, vec![operation], None)?;
+            let transaction = Transaction::sign(
+                &node.key,
+                &genesis,
+                service,
+                vec![operation],
+                None,
+                Vec::new(),
+            )?;
             Ok(Originated::Transaction(Candidate::new(transaction)))
         }
     }

@@ -21,6 +21,7 @@ pub mod error;
 pub mod evidence;
 pub mod finality;
 pub mod flush;
+pub mod frames;
 pub mod guard;
 pub mod http;
 pub mod intake;

@@ -32,7 +32,8 @@ fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
         };
         let (genesis, service) = (world.genesis.hash(), world.genesis.service.clone());
         let key = world.node(3).key;
-        let transaction = Transaction::sign(&key, &genesis, service, vec![operation], None);
+        let transaction =
+            Transaction::sign(&key, &genesis, service, vec![operation], None, Vec::new());
         let looping = Candidate::new(transaction.unwrap());
         let hash = world.submit(3, looping);
 
