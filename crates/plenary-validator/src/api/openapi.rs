@@ -31,6 +31,16 @@ const RESOURCES: &[Resource] = &[
     ),
     (
         "get",
+        "/plenary/v1/blocks",
+        "All final blocks from a height on (from), with their certificates, as a stream that does \
+         not end (Accept: application/octet-stream): of each the length of the block and of its \
+         certificate, 32 bits each, big-endian, then both canonically encoded; a frame of two zero \
+         lengths every 5 s in which nothing happens",
+        &[],
+        "200",
+    ),
+    (
+        "get",
         "/plenary/v1/blocks/{height}",
         "A final block",
         &["height"],

@@ -1,7 +1,7 @@
 //! `POST transactions`: submit one and wait for its outcome. `GET transactions/{hash}`: one that
 //! is final or waiting.
 
-use super::{Api, bad_path, not_found};
+use super::{Api, OCTETS, bad_path, not_found, wants_octets};
 use crate::{
     direct::decided,
     error::Refusal,
@@ -87,16 +87,11 @@ pub(super) async fn transaction(
     hash: Result<Path<TransactionHash>, PathRejection>,
 ) -> Result<Response, Failure> {
     let Path(hash) = hash.map_err(bad_path)?;
-    let accepts = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    if accepts == Some(OCTETS) {
+    if wants_octets(&headers) {
         return encoded(&api, hash);
     }
     Ok(found(&api, hash)?.into_response())
 }
-
-const OCTETS: &str = "application/octet-stream";
 
 fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
     let location = api.node.store.transaction(&hash)?;

@@ -5,6 +5,7 @@
 mod api;
 #[path = "../simulation/bank.rs"]
 mod bank;
+mod blocks;
 mod direct;
 mod network;
 mod refusals;

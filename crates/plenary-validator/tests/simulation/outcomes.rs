@@ -9,7 +9,7 @@ use bytes::Bytes;
 use plenary_service::{Session, Simulation};
 use plenary_types::{
     Author, ClientSignature, Commitment, Method, Operation, Outcome, PrivateKey, Reason, Request,
-    Transaction, TransactionError, TransactionHash, transaction::Content,
+    Transaction, TransactionError, TransactionHash, session::chain_digest, transaction::Content,
 };
 use plenary_validator::{error::Refusal, mempool::Candidate};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn commitment(world: &World, operations: &[Operation]) -> Option<Commitment> {
     Some(Commitment::sign(
         &client(),
         &world.genesis.hash(),
-        operations,
+        &chain_digest(operations),
     ))
 }
 
@@ -74,7 +74,15 @@ fn signed(
     let node = world.node(originator);
     let service = world.genesis.service.clone();
     let genesis = world.genesis.hash();
-    Transaction::sign(&node.key, &genesis, service, operations, commitment).unwrap()
+    Transaction::sign(
+        &node.key,
+        &genesis,
+        service,
+        operations,
+        commitment,
+        Vec::new(),
+    )
+    .unwrap()
 }
 
 async fn outcome(world: &mut World, hash: TransactionHash) -> Outcome {
