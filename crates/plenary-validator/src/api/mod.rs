@@ -5,12 +5,14 @@ mod blocks;
 mod events;
 mod evidence;
 mod health;
-mod openapi;
+pub mod openapi;
 mod receipts;
 mod service;
 mod state;
 mod status;
 mod transactions;
+
+pub use transactions::accepted;
 
 use crate::{http::Failure, node::Node};
 use axum::{

@@ -51,7 +51,7 @@ pub(super) async fn submit(
 }
 
 /// 202: it is on its way, and where to ask for it.
-pub(super) fn accepted(hash: TransactionHash) -> Response {
+pub fn accepted(hash: TransactionHash) -> Response {
     let location = format!("/plenary/v1/transactions/{hash}");
     let body = json!({ "hash": hash, "status": "pending", "location": location });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
