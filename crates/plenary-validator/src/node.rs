@@ -212,7 +212,23 @@ impl Node {
     }
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
-        self.check_age(&candidate)?;
+        self.check(&candidate)?;
+        let hash = candidate.hash;
+        let mut mempool = self.mempool.lock();
+        mempool.insert(Arc::new(candidate))?;
+        self.work.notify_one();
+        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
+        self.demand.raise();
+        Ok(hash)
+    }
+
+    /// Checks that a block could still take a valid transaction.
+    ///
+    /// # Errors
+    ///
+    /// Why none will: its times, or it, or an operation of it, is in a block already.
+    pub(crate) fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        self.check_age(candidate)?;
         if self.has_overrun(&candidate.hash) {
             return Err(Refusal::Overrun {
                 route: format!("transaction {}", candidate.hash),
@@ -228,18 +244,12 @@ impl Node {
         for id in &candidate.operations {
             if let Some(location) = self.store.operation(id)? {
                 return Err(Refusal::Replayed {
-                    transaction: candidate.hash,
+                    transaction: self.transaction_at(location)?.0.hash(),
                     height: location.height,
                 });
             }
         }
-        let hash = candidate.hash;
-        let mut mempool = self.mempool.lock();
-        mempool.insert(Arc::new(candidate))?;
-        self.work.notify_one();
-        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
-        self.demand.raise();
-        Ok(hash)
+        Ok(())
     }
 
     fn check_age(&self, candidate: &Candidate) -> Result<(), Refusal> {
