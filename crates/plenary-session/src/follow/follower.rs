@@ -310,9 +310,9 @@ impl VerifyStage {
         let finals = self.verifier.push(block, certificate);
         for entry in finals.map_err(|invalid| failed(invalid.into()))? {
             let link = Link::from(&entry.block.header);
+            self.shared.verified.send_replace(link.height);
             self.finals.blocking_send(entry).map_err(|_| End::Over)?;
             self.tip = link;
-            self.shared.verified.send_replace(link.height);
         }
         Ok(())
     }
