@@ -5,5 +5,22 @@
 //! is done, all of it is committed to layer 1 as one transaction, which every validator re-executes
 //! before it votes. Layer 2 is trusted with latency, never with integrity.
 
+pub mod agreement;
+pub mod bell;
+pub mod commit;
+pub mod error;
+pub mod evidence;
+pub mod feed;
 pub mod follow;
 pub mod log;
+pub mod message;
+pub mod metrics;
+pub mod node;
+pub mod participation;
+pub mod peers;
+pub mod record;
+pub mod replica;
+pub mod session;
+pub mod sessions;
+pub mod step;
+pub mod submissions;

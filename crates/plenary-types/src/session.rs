@@ -94,6 +94,26 @@ impl Commitment {
         Some(committed(genesis, &chain_digest(seen), last))
     }
 
+    /// Whether the client has signed this chain, whole.
+    #[must_use]
+    pub fn commits(&self, genesis: &GenesisHash, chain: &Digest) -> bool {
+        let message = committed(genesis, chain, None);
+        !self.closing && self.key.verify(&message, &self.signature)
+    }
+
+    /// Whether the client has signed what it saw, and this request to end it.
+    #[must_use]
+    pub fn closes(
+        &self,
+        genesis: &GenesisHash,
+        seen: &Digest,
+        last: OperationId,
+        request: &Request,
+    ) -> bool {
+        let message = committed(genesis, seen, Some((last, request)));
+        self.closing && self.key.verify(&message, &self.signature)
+    }
+
     /// Whether the client has signed this chain of operations.
     #[must_use]
     pub fn covers(&self, genesis: &GenesisHash, operations: &[Operation]) -> bool {

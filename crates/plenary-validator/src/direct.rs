@@ -12,7 +12,7 @@ use crate::{
     mempool::Candidate,
     node::Node,
 };
-use plenary_service::Simulation;
+use plenary_service::{Route, Simulation};
 use plenary_types::{
     Author, Operation, OperationId, Outcome, Problem, Request, Response, SessionId, Stage,
     Transaction, TransactionHash,
@@ -45,13 +45,14 @@ pub enum Answer {
     Refused(Response),
 }
 
-/// Runs an operation through consensus, waiting for the outcome up to `wait`.
+/// Runs an operation of `route` through consensus, waiting for the outcome up to `wait`.
 ///
 /// # Errors
 ///
 /// Why it was not taken, or what layer 1 decided against it.
 pub async fn operate(
     node: &Arc<Node>,
+    route: &Route,
     request: Request,
     author: Author,
     wait: Duration,
@@ -64,11 +65,11 @@ pub async fn operate(
         if let Some(answer) = first_answer(node, &request, id, deadline).await? {
             return Ok(answer);
         }
-        let (own, path) = (node.clone(), request.path().to_owned());
+        let own = node.clone();
         let (asked, by) = (request.clone(), author.clone());
         let originated = node
             .guard
-            .run(path, move || originate(&own, asked, by))
+            .run(route, node.now(), move || originate(&own, asked, by))
             .await;
         let candidate = match originated.map_err(|refusal| refusal.problem())? {
             Originated::Transaction(candidate) => candidate,

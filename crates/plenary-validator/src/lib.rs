@@ -28,6 +28,8 @@ pub mod intake;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
+mod repeats;
+mod suspension;
 pub mod turns;
 mod validator;
 pub mod worker;

@@ -5,17 +5,18 @@
 //! is taken while another is held.
 
 use crate::{
-    chain::{Chain, ChainError},
+    chain::{At, Chain, ChainError},
     error::Refusal,
     evidence::EvidenceLog,
     finality::{Finality, Landed},
     flush::Flusher,
-    guard::Guard,
+    guard::{Guard, HANDLER_LIMIT},
     intake::Intake,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
+    suspension::Suspensions,
     turns::Turns,
-    worker::{BLOCK_LIMIT, GivenUp, Worker},
+    worker::{GivenUp, Worker},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,16 +30,18 @@ use plenary_types::{
     limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
 };
 use std::{
-    collections::HashSet,
+    num::NonZeroUsize,
     sync::{Arc, OnceLock},
+    thread,
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 
 /// How many waiting transactions are broadcast again at a time.
 const REBROADCAST: usize = 100;
-/// How many handlers run at a time on behalf of HTTP clients.
-const PARALLEL_HANDLERS: usize = 64;
+/// How many handlers run at a time on behalf of HTTP clients, for each of the machine's cores. They
+/// compute, and each has a thread: more of them bring nothing but memory.
+const HANDLERS_PER_CORE: usize = 4;
 
 /// Sends a message to the other validators' nodes.
 pub type Broadcast = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -88,7 +91,8 @@ pub struct Node {
     /// What other validators pass on.
     pub intake: Intake,
     worker: Worker,
-    overran: Mutex<HashSet<TransactionHash>>,
+    /// Routes whose operations are let into no block.
+    suspensions: Suspensions,
     mempool: Mutex<Mempool>,
     flusher: Flusher,
     demand: Demand,
@@ -122,14 +126,15 @@ impl Node {
         let open = move || Chain::open(network.clone(), runs.clone(), on.clone());
         let worker = Worker::new(block_limit, Box::new(open))?;
         let tip = store.tip().height;
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self {
             finality: Finality::new(tip),
             metrics: Metrics::default(),
-            guard: Guard::new(PARALLEL_HANDLERS),
+            guard: Guard::new(HANDLERS_PER_CORE * cores, HANDLER_LIMIT),
             intake: Intake::default(),
             turns: Turns::default(),
             worker,
-            overran: Mutex::default(),
+            suspensions: Suspensions::default(),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -226,15 +231,11 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// Why none will: its times, or it, or an operation of it, is in a block already.
+    /// Why none will: its times, a route that hangs, or it, or an operation of it, is in a block
+    /// already.
     pub(crate) fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
         self.check_age(candidate)?;
-        if self.has_overrun(&candidate.hash) {
-            return Err(Refusal::Overrun {
-                route: format!("transaction {}", candidate.hash),
-                limit_ms: BLOCK_LIMIT.as_millis() as u64,
-            });
-        }
+        self.check_routes(&candidate.transaction)?;
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
                 transaction: candidate.hash,
@@ -301,7 +302,8 @@ impl Node {
     /// not seen.
     fn validate_body(&self, block: &Block) -> bool {
         let mut transactions = block.transactions.iter();
-        if transactions.any(|transaction| self.has_overrun(&transaction.hash())) {
+        if let Some(refusal) = transactions.find_map(|it| self.check_routes(it).err()) {
+            tracing::warn!(height = block.header.height, %refusal, "a proposal gets no vote");
             return false;
         }
         let unknown: Vec<Transaction> = {
@@ -320,9 +322,9 @@ impl Node {
             })
     }
 
-    /// What the chain's worker gives; nothing where it was given up, and the transaction that it
-    /// hung on is taken no more.
-    fn in_time<T>(&self, worked: Result<T, GivenUp>) -> Option<T> {
+    /// What the chain's worker gives for `blocks`; nothing where it was given up, and the route
+    /// that it hung on is suspended.
+    fn in_time<T>(&self, worked: Result<T, GivenUp>, blocks: &[Arc<Block>]) -> Option<T> {
         let given_up = match worked {
             Ok(result) => return Some(result),
             Err(given_up) => given_up,
@@ -332,37 +334,55 @@ impl Node {
             ?given_up,
             "a block was given up: a handler does not come back"
         );
-        if let Some(hash) = given_up.transaction {
-            self.overran.lock().insert(hash);
-            let mut mempool = self.mempool.lock();
-            let removed = mempool.remove(&hash);
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-            drop(mempool);
-            if removed.is_some() {
-                self.finality.supersede(&hash);
-            }
+        if let Some(at) = given_up.at {
+            self.suspend(at, blocks);
         }
         None
     }
 
-    /// Whether a handler was given up on this transaction.
-    fn has_overrun(&self, hash: &TransactionHash) -> bool {
-        self.overran.lock().contains(hash)
+    /// Suspends the route of an operation in one of `blocks` or in the mempool, and drops what
+    /// waits for it.
+    fn suspend(&self, At { transaction, step }: At, blocks: &[Arc<Block>]) {
+        let waiting = self.pending_transaction(&transaction);
+        let waiting = waiting.iter().map(|candidate| &candidate.transaction);
+        let mut known = blocks
+            .iter()
+            .flat_map(|block| &block.transactions)
+            .chain(waiting);
+        let found = known.find(|known| known.hash() == transaction);
+        let operation = found.and_then(|found| found.operations.get(step));
+        if let Some(operation) = operation
+            && let Ok(route) = self.executor.route(&operation.request)
+        {
+            self.suspensions.suspend(route, self.now());
+            self.drop_waiting(|mempool| {
+                mempool.take_out(|transaction| self.check_routes(transaction).is_err())
+            });
+        }
     }
 
-    /// Drops transactions that no block may take any more.
-    fn expire(&self, now: Timestamp) {
-        let expired = {
+    /// Refuses a transaction with an operation whose route is suspended.
+    fn check_routes(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        if self.suspensions.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let routes = transaction.operations.iter();
+        let mut routes = routes.flat_map(|operation| self.executor.route(&operation.request));
+        routes.try_for_each(|route| self.suspensions.check(route, now))
+    }
+
+    /// Drops transactions that no block may take any more, and tells who waits for them.
+    fn drop_waiting(&self, take_out: impl FnOnce(&mut Mempool) -> Vec<Arc<Candidate>>) {
+        let dropped = {
             let mut mempool = self.mempool.lock();
-            let expired = mempool.expire(now);
+            let dropped = take_out(&mut mempool);
             if mempool.is_empty() {
                 self.demand.lower();
             }
-            expired
+            dropped
         };
-        for candidate in expired {
+        for candidate in dropped {
             self.finality.supersede(&candidate.hash);
         }
     }
@@ -432,36 +452,33 @@ impl Node {
     /// Takes out of the mempool what a final block settled, and tells who waits.
     fn settle(&self, block: &Block) {
         let height = block.header.height;
-        let mut superseded = Vec::new();
-        {
-            let mut mempool = self.mempool.lock();
-            for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
-                mempool.remove(&transaction.hash());
-                if *outcome != Outcome::Committed {
+        let hashes = block.transactions.iter().map(Transaction::hash);
+        let hashes: Vec<TransactionHash> = hashes.collect();
+        self.drop_waiting(|mempool| {
+            let mut superseded = Vec::new();
+            for (index, hash) in hashes.iter().enumerate() {
+                mempool.remove(hash);
+                if block.outcomes.get(index) != Some(&Outcome::Committed) {
                     continue;
                 }
-                for id in transaction.operation_ids() {
+                for id in block.transactions[index].operation_ids() {
                     for other in mempool.with_operation(&id) {
                         superseded.extend(mempool.remove(&other.hash));
                     }
                 }
             }
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-        }
-        for (index, (transaction, outcome)) in
-            block.transactions.iter().zip(&block.outcomes).enumerate()
-        {
-            let landed = Landed {
-                height,
-                index: index as u32,
-                outcome: outcome.clone(),
-            };
-            self.finality.land(transaction.hash(), landed);
-        }
-        for candidate in superseded {
-            self.finality.supersede(&candidate.hash);
+            superseded
+        });
+        for ((hash, outcome), index) in hashes.into_iter().zip(&block.outcomes).zip(0..) {
+            let outcome = outcome.clone();
+            self.finality.land(
+                hash,
+                Landed {
+                    height,
+                    index,
+                    outcome,
+                },
+            );
         }
         self.finality.advance(height);
         self.metrics.count(block);
@@ -474,7 +491,7 @@ impl Application for Node {
     }
 
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
-        self.expire(proposal.now);
+        self.drop_waiting(|mempool| mempool.expire(proposal.now));
         let known = ancestors.to_vec();
         let excluded = self.worker.finish(|chain| chain.included(&known));
         let candidates = self
@@ -485,7 +502,7 @@ impl Application for Node {
         let built = self
             .worker
             .run(move |chain| chain.build(&asked, &known, &candidates));
-        match self.in_time(built)? {
+        match self.in_time(built, ancestors)? {
             Ok(block) => block,
             Err(error) => {
                 tracing::warn!(%error, "no block can be built here");
@@ -502,7 +519,8 @@ impl Application for Node {
         let verdict = self
             .worker
             .run(move |chain| chain.check(&checked, &known, now));
-        match self.in_time(verdict) {
+        let blocks = [ancestors, std::slice::from_ref(block)].concat();
+        match self.in_time(verdict, &blocks) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 self.metrics.refused_proposals.inc();

@@ -37,7 +37,7 @@ pub const MAX_ENTRY_BYTES: usize = 4 * MAX_TRANSACTION_BYTES;
 /// How many bytes of entries a group takes before it is written without looking for more.
 const GROUP_BYTES: usize = 1 << 20;
 /// How much more than twice what is needed the groups may take, in bytes.
-const SLACK: u64 = 16 << 20;
+const SLACK: u64 = 4 << 20;
 
 /// A session that was in the log when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

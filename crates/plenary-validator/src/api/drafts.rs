@@ -74,7 +74,7 @@ async fn run(node: &Arc<Node>, draft: Draft) -> Result<Vec<Operation>, Failure> 
         let open = session.unwrap_or_else(|| Session::open(claimed.id().into()));
         let (own, on) = (node.clone(), view.clone());
         let (request, author) = (claimed.request.clone(), claimed.author.clone());
-        let path = request.path().to_owned();
+        let route = node.executor.route(&claimed.request)?;
         let job = move || {
             let mut session = open;
             let simulation = match count {
@@ -84,7 +84,7 @@ async fn run(node: &Arc<Node>, draft: Draft) -> Result<Vec<Operation>, Failure> 
             };
             Ok((simulation, session))
         };
-        let (simulation, next) = node.guard.run(path, job).await?;
+        let (simulation, next) = node.guard.run(route, node.now(), job).await?;
         session = Some(next);
         // The response to the request that ends a session is not the client's to know.
         let seen = !(closing && step + 1 == count);

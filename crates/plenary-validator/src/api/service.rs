@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
-use plenary_service::with_l1;
+use plenary_service::{Route, with_l1};
 use plenary_types::{Problem, Stage};
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<R
     reach(&api, &parts.headers).await?;
     let route = node.executor.route(&request)?;
     if !route.is_operation() {
-        return read(&api, request).await;
+        return read(&api, route, request).await;
     }
     let commits = route.commits_session();
     let author = author(&parts, &request, node.genesis.clients, node.now())?;
-    match operate(node, request, author, wait(&parts.headers)).await? {
+    match operate(node, route, request, author, wait(&parts.headers)).await? {
         Answer::Pending { transaction } => Ok(accepted(transaction)),
         Answer::Refused(response) => Ok(to_http(response)),
         Answer::Final {
@@ -82,12 +82,15 @@ async fn reach(api: &Api, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Answers a read from the finalized state, without consensus.
-async fn read(api: &Api, request: plenary_types::Request) -> Result<Response, Failure> {
-    let node = api.node.clone();
-    let path = request.path().to_owned();
+async fn read(
+    api: &Api,
+    route: &Route,
+    request: plenary_types::Request,
+) -> Result<Response, Failure> {
+    let (node, now) = (api.node.clone(), api.node.now());
     let (tip, view) = node.store.state().latest();
-    let read = move || Ok(node.executor.read(view, &request, node.now())?);
-    let execution = api.node.guard.run(path, read).await?;
+    let read = move || Ok(node.executor.read(view, &request, now)?);
+    let execution = api.node.guard.run(route, now, read).await?;
     let mut response = to_http(execution.response());
     set(response.headers_mut(), "plenary-finality", "final");
     set(response.headers_mut(), "plenary-height", tip.height);
