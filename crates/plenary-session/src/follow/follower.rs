@@ -237,7 +237,7 @@ impl Following {
     async fn follow(&mut self, index: usize, claimed: Option<u64>) -> End {
         let source = &self.sources[index];
         self.shared.source.send_replace((source.key, false));
-        let response = match source.open(self.tip.height + 1, self.timing.grace).await {
+        let response = match source.open(self.tip.height + 1, self.timing.answer).await {
             Ok(response) => response,
             Err(failure) => return End::Failed(failure),
         };

@@ -13,6 +13,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 const PATIENT: Timing = Timing {
     silence: NEVER,
     ask: NEVER,
+    answer: NEVER,
     grace: NEVER,
     late: NEVER,
     backoff: Duration::from_millis(1),
