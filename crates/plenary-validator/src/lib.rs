@@ -25,6 +25,7 @@ pub mod frames;
 pub mod guard;
 pub mod http;
 pub mod intake;
+pub mod lookup;
 pub mod mempool;
 pub mod metrics;
 pub mod node;

@@ -7,6 +7,7 @@ use crate::{
     error::Refusal,
     finality::{Ending, Landed},
     http::{Failure, read_body, set, wait},
+    lookup::transaction_at,
     mempool::Candidate,
 };
 use axum::{
@@ -109,7 +110,7 @@ pub(super) async fn transaction(
 fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
     let location = api.node.store.transaction(&hash)?;
     let transaction = match location {
-        Some(location) => Some(api.node.transaction_at(location)?.0),
+        Some(location) => Some(transaction_at(&api.node.store, location)?.0),
         None => api
             .node
             .pending_transaction(&hash)
@@ -125,7 +126,7 @@ fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
 
 fn found(api: &Api, hash: TransactionHash) -> Result<Json<Value>, Failure> {
     if let Some(location) = api.node.store.transaction(&hash)? {
-        let (transaction, outcome) = api.node.transaction_at(location)?;
+        let (transaction, outcome) = transaction_at(&api.node.store, location)?;
         let mut value = describe(&transaction);
         value["status"] = "final".into();
         value["height"] = location.height.into();
