@@ -13,6 +13,7 @@ use crate::{
     flush::Flusher,
     guard::{Guard, HANDLER_LIMIT},
     intake::Intake,
+    lookup::transaction_at,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
     suspension::Suspensions,
@@ -218,7 +219,24 @@ impl Node {
     }
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
-        self.check_age(&candidate)?;
+        self.check(&candidate)?;
+        let hash = candidate.hash;
+        let mut mempool = self.mempool.lock();
+        mempool.insert(Arc::new(candidate))?;
+        self.work.notify_one();
+        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
+        self.demand.raise();
+        Ok(hash)
+    }
+
+    /// Checks that a block could still take a valid transaction.
+    ///
+    /// # Errors
+    ///
+    /// Why none will: its times, a route that hangs, or it, or an operation of it, is in a block
+    /// already.
+    pub(crate) fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        self.check_age(candidate)?;
         self.check_routes(&candidate.transaction)?;
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
@@ -229,18 +247,12 @@ impl Node {
         for id in &candidate.operations {
             if let Some(location) = self.store.operation(id)? {
                 return Err(Refusal::Replayed {
-                    transaction: candidate.hash,
+                    transaction: transaction_at(&self.store, location)?.0.hash(),
                     height: location.height,
                 });
             }
         }
-        let hash = candidate.hash;
-        let mut mempool = self.mempool.lock();
-        mempool.insert(Arc::new(candidate))?;
-        self.work.notify_one();
-        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
-        self.demand.raise();
-        Ok(hash)
+        Ok(())
     }
 
     fn check_age(&self, candidate: &Candidate) -> Result<(), Refusal> {

@@ -239,7 +239,7 @@ impl Following {
     async fn follow(&mut self, index: usize, claimed: Option<u64>) -> End {
         let source = &self.sources[index];
         self.shared.source.send_replace((source.key, false));
-        let response = match source.open(self.tip.height + 1, self.timing.grace).await {
+        let response = match source.open(self.tip.height + 1, self.timing.answer).await {
             Ok(response) => response,
             Err(failure) => return End::Failed(failure),
         };
@@ -312,9 +312,9 @@ impl VerifyStage {
         let finals = self.verifier.push(block, certificate);
         for entry in finals.map_err(|invalid| failed(invalid.into()))? {
             let link = Link::from(&entry.block.header);
+            self.shared.verified.send_replace(link.height);
             self.finals.blocking_send(entry).map_err(|_| End::Over)?;
             self.tip = link;
-            self.shared.verified.send_replace(link.height);
         }
         Ok(())
     }

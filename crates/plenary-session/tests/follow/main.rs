@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../plenary-validator/tests/simulation/bank.rs"]
+#[allow(dead_code)] // Shared; not all of it is needed here.
+mod bank;
 mod fake;
 mod following;
+#[path = "../../../plenary-validator/tests/http/network.rs"]
+#[allow(dead_code)] // Shared; not all of it is needed here.
+mod network;
+mod real;
 mod submitting;

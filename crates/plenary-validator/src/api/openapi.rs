@@ -55,6 +55,15 @@ const RESOURCES: &[Resource] = &[
         "200",
     ),
     (
+        "post",
+        "/plenary/v1/drafts",
+        "Submit a session that no session node serves, with the client's signatures and what it \
+         was answered, canonically encoded, and wait for its outcome (Prefer: respond-async, \
+         wait=N)",
+        &[],
+        "200",
+    ),
+    (
         "get",
         "/plenary/v1/transactions/{hash}",
         "A transaction that is final or waiting",

@@ -8,6 +8,7 @@ use crate::{
     finality::{Ending, Landed},
     http::{Failure, read_body, set, wait},
     lookup::transaction_at,
+    mempool::Candidate,
 };
 use axum::{
     Json,
@@ -27,13 +28,25 @@ pub(super) async fn submit(
     let body = read_body(body, MAX_TRANSACTION_BYTES).await?;
     let transaction: Transaction =
         plenary_types::decode(body).map_err(|error| Refusal::Encoding(error.to_string()))?;
-    let hash = transaction.hash();
+    transaction
+        .validate(&api.node.genesis)
+        .map_err(Refusal::from)?;
+    land(&api, &headers, Candidate::new(transaction)).await
+}
+
+/// Submits a transaction that is known to be valid, and waits for its outcome.
+pub(super) async fn land(
+    api: &Api,
+    headers: &HeaderMap,
+    candidate: Candidate,
+) -> Result<Response, Failure> {
+    let hash = candidate.hash;
     let waiter = api.node.finality.wait(hash);
-    if let Err(refusal) = api.node.submit(transaction) {
+    if let Err(refusal) = api.node.submit_validated(candidate) {
         api.node.finality.forget(&hash);
         return Err(refusal.into());
     }
-    match tokio::time::timeout(wait(&headers), waiter).await {
+    match tokio::time::timeout(wait(headers), waiter).await {
         Ok(Ok(Ending::Landed(landed))) => Ok(ended(hash, &landed)),
         Ok(Ok(Ending::Superseded)) => Err(Failure(
             plenary_types::Problem::conflict(

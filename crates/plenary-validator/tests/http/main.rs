@@ -7,5 +7,6 @@ mod api;
 mod bank;
 mod blocks;
 mod direct;
+mod drafts;
 mod network;
 mod refusals;
