@@ -72,10 +72,10 @@ impl Guard {
         self.suspensions.check(route, now)?;
         let (sender, receiver) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let result = job();
+            // Where the request was given up, there is nobody left to tell.
+            let _ = sender.send(job());
+            // Last, so that who waits for it finds this thread idle and needs no new one.
             drop(permit);
-            // The request was given up; there is nobody left to tell.
-            let _ = sender.send(result);
         });
         match tokio::time::timeout(self.limit, receiver).await {
             Ok(Ok(result)) => result,
