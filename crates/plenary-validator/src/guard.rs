@@ -4,7 +4,7 @@
 //! Handlers run on threads of the guard's. Where one does not come back within the limit, the
 //! request is given up and its thread is left behind, for nothing can end it; a new thread takes
 //! its place. The request never gets into a transaction, so no other node meets it. Its route is
-//! refused for a while (see [`suspension`](crate::suspension)); the others go on.
+//! refused for a while that grows, by `suspension`; the others go on.
 //!
 //! See `docs/determinism.md` for how handlers end the same way everywhere.
 
