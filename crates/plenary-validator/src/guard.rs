@@ -4,7 +4,7 @@
 //! Handlers run on threads of the guard's. Where one does not come back within the limit, the
 //! request is given up and its thread is left behind, for nothing can end it; a new thread takes
 //! its place. The request never gets into a transaction, so no other node meets it. Its route is
-//! refused for a while (see [`suspension`](crate::suspension)); the others go on.
+//! refused for a while that grows, by `suspension`; the others go on.
 //!
 //! See `docs/determinism.md` for how handlers end the same way everywhere.
 
@@ -72,10 +72,10 @@ impl Guard {
         self.suspensions.check(route, now)?;
         let (sender, receiver) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
-            let result = job();
+            // Where the request was given up, there is nobody left to tell.
+            let _ = sender.send(job());
+            // Last, so that who waits for it finds this thread idle and needs no new one.
             drop(permit);
-            // The request was given up; there is nobody left to tell.
-            let _ = sender.send(result);
         });
         match tokio::time::timeout(self.limit, receiver).await {
             Ok(Ok(result)) => result,

@@ -380,6 +380,7 @@ async fn catch_up(client: &Client, nodes: &mut [Node], clients: usize, load: &st
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let took = start.elapsed().as_secs_f64();
+    let spent = nodes[last].processor();
     let about = |what: &str| format!("after {load}: {what}");
     row(&about("operations missed"), done);
     row(&about("blocks missed"), target - from);
@@ -390,6 +391,10 @@ async fn catch_up(client: &Client, nodes: &mut [Node], clients: usize, load: &st
     row(
         &about("s to the last of them, start included"),
         format!("{took:.2}"),
+    );
+    row(
+        &about("s of processor time until then"),
+        format!("{spent:.2}"),
     );
     row(
         &about("times faster than the chain grew"),

@@ -48,11 +48,7 @@ fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
             assert!(node.store.transaction(&hash).unwrap().is_none());
         }
 
-        // More of the same costs nobody another thread, and the other routes go on.
-        let abandoned = |world: &World| -> Vec<usize> {
-            world.nodes().map(|node| node.guard.abandoned()).collect()
-        };
-        let before = abandoned(&world);
+        // More of the same costs nobody a second thread, and the other routes go on.
         for nonce in 1..=2 * MOST_ABANDONED as u8 {
             let message = encode(&looping(&world, nonce).transaction);
             for node in world.nodes() {
@@ -64,7 +60,8 @@ fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
         }
         world.settle(Duration::from_secs(60)).await;
         world.assert_agreement_and_validity();
-        assert_eq!(abandoned(&world), before);
+        let abandoned = world.nodes().map(|node| node.guard.abandoned());
+        assert!(abandoned.max() <= Some(1));
         bank::RELEASED.store(true, Ordering::Relaxed);
     });
 }
