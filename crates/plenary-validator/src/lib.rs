@@ -28,6 +28,8 @@ pub mod intake;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod turns;
 mod validator;
 pub mod worker;

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
-#[path = "../simulation/bank.rs"]
-mod bank;
 mod blocks;
 mod direct;
 mod network;
 mod refusals;
+
+use plenary_validator::testing::bank;
