@@ -107,6 +107,9 @@ pub struct Parts {
     pub outside: Box<dyn Outside>,
 }
 
+/// Proposals by height, session and step, with who made them.
+type Parked = BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>;
+
 /// One session node.
 pub struct Node {
     /// The network.
@@ -135,7 +138,7 @@ pub struct Node {
     pub(crate) log: Log,
     pub(crate) outside: Box<dyn Outside>,
     /// Proposals for heights that are not reached yet.
-    pub(crate) parked: Mutex<BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>>,
+    parked: Mutex<Parked>,
     chain: Mutex<Chain>,
     flusher: Flusher,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,

@@ -31,6 +31,8 @@ pub mod metrics;
 pub mod node;
 mod repeats;
 mod suspension;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod turns;
 mod validator;
 pub mod worker;

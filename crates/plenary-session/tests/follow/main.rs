@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../../plenary-validator/tests/simulation/bank.rs"]
-#[allow(dead_code)] // Shared; not all of it is needed here.
-mod bank;
 mod fake;
 mod following;
 #[path = "../../../plenary-validator/tests/http/network.rs"]
@@ -12,3 +9,5 @@ mod following;
 mod network;
 mod real;
 mod submitting;
+
+use plenary_validator::testing::bank;

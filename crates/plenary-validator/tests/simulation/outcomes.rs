@@ -2,7 +2,7 @@
 //! forgery that must not get that far.
 
 use crate::{
-    bank::{Transfer, deposit_request, request},
+    bank::{deposit_request, request, transfer_request},
     world::{World, link, run},
 };
 use bytes::Bytes;
@@ -15,15 +15,6 @@ use plenary_validator::{error::Refusal, mempool::Candidate};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn transfer_request(from: &str, to: &str, amount: u64) -> Request {
-    let transfer = Transfer {
-        from: from.into(),
-        to: to.into(),
-        amount,
-    };
-    request(Method::Post, "/transfers", &transfer)
-}
 
 fn client() -> PrivateKey {
     PrivateKey::from_seed([99; 32])
