@@ -42,6 +42,13 @@ pub(super) struct Closing {
     pub(super) nonce: String,
 }
 
+impl Kept {
+    /// The session's name.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
 impl Session {
     /// The session, to be kept.
     pub fn keep(&self) -> Kept {

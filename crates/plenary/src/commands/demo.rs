@@ -4,9 +4,10 @@
 use super::{Failure, block_on, receipt, system};
 use crate::{
     app::App,
+    config::Role,
     demo::{Answers, Demo, MissingAnswer, Step},
     files, keys,
-    network::{Network, NetworkError, Plan},
+    network::{FirstPorts, Network, NetworkError, Plan},
     output::{Output, table},
     signals::Stop,
     supervise::{Cluster, Logs},
@@ -89,10 +90,10 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     let plan = Plan {
         network: service.name.clone(),
         validators: args.validators,
+        session_nodes: 0,
         clients: ClientSignatures::Required,
         service: app.service.clone(),
-        http_port: 0,
-        p2p_port: 0,
+        ports: FirstPorts::default(),
     };
     let network = Network::create(&home.path().join("network"), &plan)?;
     output.note(format_args!(
@@ -138,7 +139,8 @@ async fn play(
     output: Output,
 ) -> Result<Report, Failure> {
     cluster.ready().await?;
-    let client = Client::new(cluster.urls())?.with_key(keys::load(&network.client_key_path())?);
+    let client = Client::new(cluster.urls(Role::Validator))?
+        .with_key(keys::load(&network.client_key_path())?);
     let player = Player { client, executor };
     let rounds = tokio::select! {
         rounds = player.rounds(demo, rounds, output) => rounds?,

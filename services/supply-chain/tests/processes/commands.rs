@@ -11,14 +11,20 @@ use std::{
     process::Stdio,
 };
 
-/// Makes a network that is not running.
+/// Makes a network of validators alone that is not running.
 fn init(out: &Path) -> Value {
-    let [http, p2p] = ports();
-    let ports = ["--http-port", &http, "--p2p-port", &p2p];
+    let ports = ports();
     json(
-        ["testnet", "init", "--out", text(out)]
-            .into_iter()
-            .chain(ports),
+        [
+            "testnet",
+            "init",
+            "--session-nodes",
+            "0",
+            "--out",
+            text(out),
+        ]
+        .into_iter()
+        .chain(ports.iter().map(String::as_str)),
     )
 }
 
@@ -231,7 +237,7 @@ fn a_configuration_is_checked_and_flags_and_environment_win_over_it() {
     let made = init(&out);
     let config = made["validators"][2]["config"].as_str().unwrap();
     let checked = json(["config", "check", "--config", config]);
-    assert_eq!(checked["validator"], "validator-2");
+    assert_eq!(checked["name"], "validator-2");
     assert_eq!(checked["key"], made["validators"][2]["key"]);
 
     let mut check = program(["--json", "config", "check", "--config", config]);

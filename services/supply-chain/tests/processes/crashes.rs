@@ -43,18 +43,17 @@ impl Network {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("network");
-        let [http, p2p] = ports();
-        let made = json([
+        let ports = ports();
+        let init = [
             "testnet",
             "init",
             "--unsigned-clients",
+            "--session-nodes",
+            "0",
             "--out",
             text(&out),
-            "--http-port",
-            &http,
-            "--p2p-port",
-            &p2p,
-        ]);
+        ];
+        let made = json(init.into_iter().chain(ports.iter().map(String::as_str)));
         let nodes = made["validators"].as_array().unwrap().iter().map(|node| {
             let config = PathBuf::from(node["config"].as_str().unwrap());
             Node {
