@@ -1,7 +1,7 @@
 //! How two runs of one handler differ: the first thing that shows it.
 
 use crate::{context::Writes, executor::Execution};
-use plenary_types::{Problem, Read, Response, StateKey};
+use plenary_types::{Operation, Problem, Read, Response, StateKey};
 use std::fmt;
 
 /// How many bytes of a response are shown on either side of a difference.
@@ -74,7 +74,22 @@ impl Difference {
             })
     }
 
-    fn between_responses(first: &Response, second: &Response) -> Option<Self> {
+    /// How two nodes' runs of one operation differ in what a transaction records of them.
+    pub(crate) fn between_operations(first: &Operation, second: &Operation) -> Option<Self> {
+        Self::between_responses(&first.response, &second.response)
+            .or_else(|| Self::between_reads(&first.reads, &second.reads))
+    }
+
+    /// One run answered where the other refused.
+    pub fn refusal(first: &Response, second: Problem) -> Self {
+        Self::Answer {
+            first: format!("answered {}", first.status),
+            second: describe(&Err(second)),
+        }
+    }
+
+    /// How two responses differ.
+    pub fn between_responses(first: &Response, second: &Response) -> Option<Self> {
         let head = |response: &Response| format!("{} {}", response.status, response.content_type);
         if head(first) != head(second) {
             let (first, second) = (head(first), head(second));

@@ -249,6 +249,17 @@ impl Executor {
         request: &Request,
         now: Timestamp,
     ) -> Result<Execution, ExecuteError> {
+        self.read_over(view, &Arc::default(), request, now)
+    }
+
+    /// Answers a read on a session's `earlier` writes over `view`.
+    pub(crate) fn read_over(
+        &self,
+        view: Arc<dyn StateView>,
+        earlier: &Arc<Writes>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Execution, ExecuteError> {
         let (route, parts) = match self.registry.parts(request) {
             Ok(found) => found,
             Err(problem) => return Ok(Execution::refused(problem)),
@@ -261,8 +272,8 @@ impl Executor {
             time: now,
         };
         self.run(route, &parts, || {
-            let view = Arc::clone(&view);
-            Context::new(origin, view, Arc::default(), self.service().limits, false)
+            let (view, earlier) = (Arc::clone(&view), Arc::clone(earlier));
+            Context::new(origin, view, earlier, self.service().limits, false)
         })
     }
 

@@ -40,7 +40,7 @@ pub use handler::Handler;
 pub use http::StatusCode;
 pub use key::TableKey;
 pub use ratify::Ratification;
-pub use registry::{RouteName, ServiceError};
+pub use registry::{OPEN_SESSION, RouteName, ServiceError};
 pub use response::IntoResponse;
 #[doc(hidden)]
 pub use serde;

@@ -2,20 +2,28 @@
 
 use crate::{
     budget::Limits,
-    extract::{Parts, Rejection},
-    service::{Route, Service},
+    context::Context,
+    extract::{Json, Parts, Rejection},
+    handler::boxed,
+    service::{Route, Service, SessionRole},
 };
+use http::StatusCode;
 use matchit::{InsertError, Router};
 use percent_encoding::percent_decode_str;
 use plenary_types::{
     Method, OperationId, Problem, Request, ServiceId, SessionId, Stage,
     limits::{MAX_BODY_BYTES, MAX_NAME_BYTES, MAX_READS},
 };
+use serde_json::json;
 use std::{fmt, sync::Arc};
 
 /// Paths that are the framework's on every node. A path belongs to it too where it continues one
 /// of them with a slash.
 pub const RESERVED_PATHS: [&str; 4] = ["/plenary/v1", "/metrics", "/livez", "/readyz"];
+
+/// Where a `POST` opens a session of any service. It is the one operation that is the framework's: it
+/// answers 201 with the session's name, and is the first of the session's transaction like any other.
+pub const OPEN_SESSION: &str = "/plenary/v1/sessions";
 
 /// What is wrong with the declaration of a service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +111,10 @@ impl From<&Route> for RouteName {
 /// The routes of a service, ready to look requests up in.
 pub(crate) struct Registry {
     pub(crate) service: Arc<Service>,
-    /// By method, from patterns to indexes of the service's routes.
-    routers: [Router<usize>; Method::ALL.len()],
+    /// The framework's own route.
+    opening: Route,
+    /// By method, from patterns to indexes of the service's routes; `None` is the framework's.
+    routers: [Router<Option<usize>>; Method::ALL.len()],
 }
 
 impl Service {
@@ -132,14 +142,22 @@ impl Registry {
         }
         check_limits(&service.limits)?;
         let mut routers = std::array::from_fn(|_| Router::new());
+        let opening = opening();
+        let posts: &mut Router<Option<usize>> = &mut routers[opening.method as usize];
+        posts
+            .insert(OPEN_SESSION, None)
+            .map_err(|error| insert_error(&opening, error))?;
         for (index, route) in service.routes.iter().enumerate() {
             check_route(route)?;
-            let router: &mut Router<usize> = &mut routers[route.method as usize];
-            router
-                .insert(route.pattern.as_str(), index)
+            routers[route.method as usize]
+                .insert(route.pattern.as_str(), Some(index))
                 .map_err(|error| insert_error(route, error))?;
         }
-        Ok(Self { service, routers })
+        Ok(Self {
+            service,
+            opening,
+            routers,
+        })
     }
 
     /// The route of a request.
@@ -182,11 +200,15 @@ impl Registry {
         method: Method,
         path: &'p str,
     ) -> Option<(&'r Route, matchit::Params<'r, 'p>)> {
-        if reserved(path).is_some() {
+        if reserved(path).is_some() && path != OPEN_SESSION {
             return None;
         }
         let found = self.routers[method as usize].at(path).ok()?;
-        Some((self.service.routes.get(*found.value)?, found.params))
+        let route = match found.value {
+            Some(index) => self.service.routes.get(*index)?,
+            None => &self.opening,
+        };
+        Some((route, found.params))
     }
 
     fn no_route(&self, request: &Request) -> Problem {
@@ -227,6 +249,22 @@ impl Registry {
             let detail = format_args!("the path names no session: {error}");
             Problem::bad_request("invalid-session-id", detail).at(Stage::Request)
         })
+    }
+}
+
+/// The route that opens a session of any service.
+fn opening() -> Route {
+    Route {
+        method: Method::Post,
+        pattern: OPEN_SESSION.to_owned(),
+        roles: vec![SessionRole::Opens],
+        operation: true,
+        summary: Some("Opens a session".to_owned()),
+        takes_json: false,
+        handler: boxed(|cx: &mut Context| {
+            let session = json!({ "session": cx.session() });
+            Ok((StatusCode::CREATED, Json(session)))
+        }),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::{
     context::Writes,
-    executor::{ExecuteError, Executor, Simulation, unanswered},
+    difference::Difference,
+    executor::{ExecuteError, Execution, Executor, Simulation, unanswered},
     state::StateView,
 };
-use plenary_types::{Author, Request, SessionId, Timestamp};
+use plenary_types::{Author, Operation, Request, SessionId, Timestamp};
 use std::sync::Arc;
 
 /// What a session has written so far: an overlay over whatever state its next operation runs on.
@@ -24,6 +25,14 @@ impl Session {
         }
     }
 
+    /// A session that has written so far what `writes` says.
+    pub fn resume(id: SessionId, writes: Writes) -> Self {
+        Self {
+            id,
+            writes: Arc::new(writes),
+        }
+    }
+
     /// The session's name.
     pub fn id(&self) -> SessionId {
         self.id
@@ -34,7 +43,8 @@ impl Session {
         &self.writes
     }
 
-    /// Runs the session's next operation. A refusal leaves the session as it was.
+    /// Runs the session's next operation, and keeps what it writes. A refusal leaves the session as
+    /// it was.
     ///
     /// Each operation may run on a later `view` than the one before; it must be final state, as
     /// for [`Executor::simulate`].
@@ -51,17 +61,70 @@ impl Session {
         author: Author,
         time: Timestamp,
     ) -> Result<Simulation, ExecuteError> {
-        let operation = unanswered(request, author, time);
-        if let Err(problem) = executor.belongs(&operation, self.id) {
-            return Ok(Simulation::Refused(problem));
-        }
-        let (simulation, writes) = executor.answer(view, &self.writes, self.id, operation)?;
+        let (simulation, writes) = self.try_next(executor, view, request, author, time)?;
         self.keep(writes);
         Ok(simulation)
     }
 
+    /// Runs what may become the session's next operation: what it writes is
+    /// [kept](Self::keep) once the operation is the session's. Nothing where it is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`simulate`](Self::simulate).
+    pub fn try_next(
+        &self,
+        executor: &Executor,
+        view: Arc<dyn StateView>,
+        request: Request,
+        author: Author,
+        time: Timestamp,
+    ) -> Result<(Simulation, Writes), ExecuteError> {
+        let operation = unanswered(request, author, time);
+        if let Err(problem) = executor.belongs(&operation, self.id) {
+            return Ok((Simulation::Refused(problem), Writes::new()));
+        }
+        executor.answer(view, &self.writes, self.id, operation)
+    }
+
+    /// Runs an operation again that another node answered as the session's next, and compares
+    /// response and reads: what it writes, or the first difference.
+    ///
+    /// # Errors
+    ///
+    /// As [`simulate`](Self::simulate).
+    pub fn check(
+        &self,
+        executor: &Executor,
+        view: Arc<dyn StateView>,
+        operation: &Operation,
+    ) -> Result<Result<Writes, Difference>, ExecuteError> {
+        let (request, author) = (operation.request.clone(), operation.author.clone());
+        let (own, writes) = self.try_next(executor, view, request, author, operation.time)?;
+        let difference = match own {
+            Simulation::Answered(own) => Difference::between_operations(operation, &own),
+            Simulation::Refused(problem) => Some(Difference::refusal(&operation.response, problem)),
+        };
+        Ok(difference.map_or(Ok(writes), Err))
+    }
+
+    /// Answers a request that only reads, on what the session has written over `view`.
+    ///
+    /// # Errors
+    ///
+    /// As [`simulate`](Self::simulate).
+    pub fn read(
+        &self,
+        executor: &Executor,
+        view: Arc<dyn StateView>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Execution, ExecuteError> {
+        executor.read_over(view, &self.writes, request, now)
+    }
+
     /// Adds an operation's writes.
-    pub(crate) fn keep(&mut self, writes: Writes) {
+    pub fn keep(&mut self, writes: Writes) {
         Arc::make_mut(&mut self.writes).extend(writes);
     }
 

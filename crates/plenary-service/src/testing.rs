@@ -33,6 +33,7 @@ use plenary_types::{
     PrivateKey, Problem, Request, Response, ServiceId, SessionId, StateKey, Timestamp, Transaction,
     Version,
     genesis::{ClientSignatures, Member},
+    session::chain_digest,
 };
 use serde_json::Value;
 use std::{fmt, sync::Arc};
@@ -242,6 +243,7 @@ impl TestService {
             self.genesis.service.clone(),
             operations,
             commitment,
+            Vec::new(),
         ));
         or_panic(transaction.validate(&self.genesis));
         let version = Version {
@@ -360,7 +362,7 @@ impl TestSession {
     #[track_caller]
     pub fn commit(self, service: &mut TestService) -> Outcome {
         let genesis = service.genesis.hash();
-        let commitment = Commitment::sign(&self.client, &genesis, &self.operations);
+        let commitment = Commitment::sign(&self.client, &genesis, &chain_digest(&self.operations));
         service.commit(self.operations, Some(commitment))
     }
 }

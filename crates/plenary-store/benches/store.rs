@@ -91,6 +91,7 @@ fn transaction(genesis: &Genesis, random: &mut Random) -> Transaction {
         service: genesis.service.clone(),
         operations: vec![operation],
         commitment: None,
+        endorsements: Vec::new(),
         originator: genesis.validators[0].key,
         signature: Signature([0; 64]),
     };

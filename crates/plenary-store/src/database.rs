@@ -93,15 +93,24 @@ pub(crate) struct Meta {
     pub(crate) ledger: u64,
 }
 
+/// Empties a database file that a crash left while redb made it: redb writes its magic number last,
+/// and does not open a file without.
+///
+/// # Errors
+///
+/// Where the file cannot be read or emptied.
+pub fn reset_unfinished(backend: &impl StorageBackend) -> std::io::Result<()> {
+    let mut magic = vec![0; backend.len()?.min(MAGIC_BYTES) as usize];
+    backend.read(0, &mut magic)?;
+    if magic.iter().all(|byte| *byte == 0) {
+        backend.set_len(0)?;
+    }
+    Ok(())
+}
+
 /// Opens or creates the database. The caller keeps other processes away.
 pub(crate) fn open(backend: impl StorageBackend) -> Result<Database, StoreError> {
-    // redb writes its magic number last, and does not open a file that a crash left without.
-    let error = |error| StoreError::io(File::State, error);
-    let mut magic = vec![0; backend.len().map_err(error)?.min(MAGIC_BYTES) as usize];
-    backend.read(0, &mut magic).map_err(error)?;
-    if magic.iter().all(|byte| *byte == 0) {
-        backend.set_len(0).map_err(error)?;
-    }
+    reset_unfinished(&backend).map_err(|error| StoreError::io(File::State, error))?;
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder

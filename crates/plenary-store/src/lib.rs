@@ -18,7 +18,7 @@ pub mod testing;
 mod tests;
 mod tree;
 
-pub use database::Tip;
+pub use database::{Tip, reset_unfinished};
 pub use error::{Damage, File, StoreError};
 pub use files::{Files, Nowhere};
 pub use index::Location;

@@ -121,6 +121,12 @@ pub fn statement(
 }
 
 impl Certificate {
+    /// The most bytes a certificate that decodes can have.
+    pub const fn max_encode_size() -> usize {
+        // Its length, then an index and a signature for each.
+        8 + MAX_VALIDATORS * (4 + 64)
+    }
+
     /// Checks that a quorum of the genesis' validators made `header` final.
     ///
     /// # Errors

@@ -234,7 +234,15 @@ impl Genesis {
 
     /// Whether this node may originate transactions.
     pub fn is_originator(&self, key: &PublicKey) -> bool {
-        self.validator(key).is_some() || self.session_nodes.iter().any(|node| node.key == *key)
+        self.validator(key).is_some() || self.is_session_node(key)
+    }
+
+    /// Whether this is a session node of the network.
+    pub fn is_session_node(&self, key: &PublicKey) -> bool {
+        let found = self
+            .session_nodes
+            .binary_search_by_key(key, |node| node.key);
+        found.is_ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     codec::{codec, read_bytes},
-    digest::{Digest, OperationId},
+    digest::OperationId,
     http::{Request, Response},
     keys::PublicKey,
     limits::{MAX_NONCE_BYTES, MAX_READS},
@@ -115,21 +115,4 @@ impl Operation {
             Author::Anonymous { .. } => None,
         }
     }
-}
-
-/// The digest of a chain of operations as its client saw it: requests, responses and their order.
-pub fn chain_digest<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Digest {
-    operations
-        .into_iter()
-        .fold(Digest([0; 32]), |previous, operation| {
-            Digest::of(
-                "plenary chain",
-                &[
-                    &previous.0,
-                    &operation.id().0,
-                    &operation.request.digest().0,
-                    &operation.response.digest().0,
-                ],
-            )
-        })
 }

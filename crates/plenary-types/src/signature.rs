@@ -7,7 +7,9 @@
 //! Deviation from the RFC: the covered components are exactly `@method`, `@target-uri`,
 //! `content-digest` and, where the request has one, `content-type`, in any order and without
 //! parameters, because that is all a handler sees of a request; the key id is the public key in
-//! hexadecimal; a nonce is required.
+//! hexadecimal; a nonce is required. The parameter `tag` is understood where it is
+//! `plenary-session`: the client wants the request as a step of a session, to be committed with its
+//! [`Commitment`](crate::Commitment) only. Without the tag, a request may also be committed alone.
 
 use crate::{
     codec::{Malformed, read_text, text_size, write_text},
@@ -59,6 +61,9 @@ pub enum SignatureError {
     Invalid(PublicKey),
 }
 
+/// The `tag` of a request that is a step of a session.
+const SESSION_TAG: &str = "plenary-session";
+
 /// What a signature can cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Component {
@@ -97,6 +102,8 @@ pub struct Parameters {
     pub nonce: String,
     /// The client's key.
     pub key: PublicKey,
+    /// Whether the request is a step of a session, and must not be committed alone.
+    pub in_session: bool,
     components: Vec<Component>,
 }
 
@@ -153,6 +160,7 @@ impl Parameters {
             expires,
             nonce: nonce.to_owned(),
             key,
+            in_session: list.params.contains_key("tag") && text("tag")? == SESSION_TAG,
             components: covered(list)?,
         })
     }
@@ -254,6 +262,32 @@ impl ClientSignature {
         nonce: &str,
         created: u64,
     ) -> Result<Self, SignatureError> {
+        Self::sign_tagged(key, request, origin, nonce, created, None)
+    }
+
+    /// Signs `request` as a step of a session: it is committed with the session or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign`](Self::sign).
+    pub fn sign_in_session(
+        key: &PrivateKey,
+        request: &Request,
+        origin: &str,
+        nonce: &str,
+        created: u64,
+    ) -> Result<Self, SignatureError> {
+        Self::sign_tagged(key, request, origin, nonce, created, Some(SESSION_TAG))
+    }
+
+    fn sign_tagged(
+        key: &PrivateKey,
+        request: &Request,
+        origin: &str,
+        nonce: &str,
+        created: u64,
+        tag: Option<&str>,
+    ) -> Result<Self, SignatureError> {
         let covers = match request.content_type.is_empty() {
             true => &Component::ALL[..3],
             false => &Component::ALL[..],
@@ -273,6 +307,9 @@ impl ClientSignature {
         let key_id = key.public_key().to_string();
         parameter("keyid", text(&key_id, "keyid")?.into());
         parameter("alg", text("ed25519", "alg")?.into());
+        if let Some(tag) = tag {
+            parameter("tag", text(tag, "tag")?.into());
+        }
 
         let mut signed = Self::new(origin.to_owned(), serialize(list), Signature([0; 64]))?;
         signed.signature = key.sign(signed.base(request).as_bytes());
@@ -323,6 +360,11 @@ impl ClientSignature {
             format!("plenary={}", self.params),
             format!("plenary=:{}:", STANDARD.encode(self.signature.0)),
         )
+    }
+
+    /// Whether the request is a step of a session, and must not be committed alone.
+    pub fn in_session(&self) -> bool {
+        self.parameters.in_session
     }
 
     /// The client's key.

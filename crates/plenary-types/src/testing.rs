@@ -112,7 +112,15 @@ impl Network {
     pub fn transaction(&self, originator: usize, operations: Vec<Operation>) -> Transaction {
         let key = &self.validators[originator];
         let service = self.genesis.service.clone();
-        Transaction::sign(key, &self.genesis.hash(), service, operations, None).unwrap()
+        Transaction::sign(
+            key,
+            &self.genesis.hash(),
+            service,
+            operations,
+            None,
+            Vec::new(),
+        )
+        .unwrap()
     }
 
     /// A transaction of one operation, another one for every `number`.

@@ -10,8 +10,9 @@ use crate::{
     digest::{GenesisHash, OperationId, SessionId, TransactionHash},
     genesis::{ClientSignatures, Genesis},
     keys::{self, PrivateKey, PublicKey, Signature},
-    limits::{MAX_NAME_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
-    operation::{Author, Operation, chain_digest},
+    limits::{MAX_NAME_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALIDATORS},
+    operation::{Author, Operation},
+    session::{Commitment, Endorsement, chain_digest},
     signature::SignatureError,
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, ops::Deref, sync::Arc};
 
 /// The version of the encoding.
-const ENCODING: u8 = 1;
+const ENCODING: u8 = 2;
 
 /// A service and the version of it that an operation ran on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,35 +43,6 @@ impl fmt::Display for ServiceId {
     }
 }
 
-/// A client's signature over the whole chain of operations it saw: it cannot be given an order,
-/// or a response, that the client did not see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commitment {
-    /// The client's key, the same that signed the requests.
-    pub key: PublicKey,
-    /// Over [`Commitment::message`].
-    pub signature: Signature,
-}
-codec!(Commitment { key, signature });
-
-impl Commitment {
-    /// What a client signs to commit `operations` on the network of `genesis`.
-    pub fn message(genesis: &GenesisHash, operations: &[Operation]) -> Vec<u8> {
-        let mut message = b"plenary session commitment 1\n".to_vec();
-        message.extend_from_slice(&genesis.0);
-        message.extend_from_slice(&chain_digest(operations).0);
-        message
-    }
-
-    /// Signs the chain.
-    pub fn sign(key: &PrivateKey, genesis: &GenesisHash, operations: &[Operation]) -> Self {
-        Self {
-            key: key.public_key(),
-            signature: key.sign(&Self::message(genesis, operations)),
-        }
-    }
-}
-
 /// What a [`Transaction`] says, Tx = (r, s, N_id): operations with the identity of their originator,
 /// committed whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +52,11 @@ pub struct Content {
     /// The operations in the order the client saw. Never empty in a transaction.
     pub operations: Vec<Operation>,
     /// The client's signature over the chain; required where a signing client has more than one
-    /// operation in it.
+    /// operation in it, or signed it as a step of a session.
     pub commitment: Option<Commitment>,
+    /// The session nodes that ran the same operations and agree, by ascending key; never the
+    /// originator.
+    pub endorsements: Vec<Endorsement>,
     /// The node that made the transaction.
     pub originator: PublicKey,
     /// The originator's signature over all of the above and the network's genesis.
@@ -94,6 +69,7 @@ impl Write for Content {
         self.service.write(buf);
         self.operations.write(buf);
         self.commitment.write(buf);
+        self.endorsements.write(buf);
         self.originator.write(buf);
         // Last, so that what it signs is all that comes before it.
         self.signature.write(buf);
@@ -105,6 +81,7 @@ impl EncodeSize for Content {
         1 + self.service.encode_size()
             + self.operations.encode_size()
             + self.commitment.encode_size()
+            + self.endorsements.encode_size()
             + PublicKey::SIZE
             + Signature::SIZE
     }
@@ -120,6 +97,7 @@ impl Read for Content {
             service: ServiceId::read(buf)?,
             operations: read_list(buf, MAX_OPERATIONS)?,
             commitment: Option::<Commitment>::read(buf)?,
+            endorsements: read_list(buf, MAX_VALIDATORS)?,
             originator: PublicKey::read(buf)?,
             signature: Signature::read(buf)?,
         };
@@ -250,6 +228,11 @@ pub enum TransactionError {
         "the client's signature over the chain of operations is missing or does not verify: an operation, a response or the order is not what the client signed"
     )]
     Commitment,
+    /// An endorsement is not a session node's of the network over this chain.
+    #[error(
+        "the endorsement of {0} does not hold: it is no other session node of this network, it is there twice or out of order, or its signature does not verify"
+    )]
+    Endorsement(PublicKey),
 }
 
 /// One signature that must hold for a transaction to be valid, and what it means if not.
@@ -273,11 +256,13 @@ impl Transaction {
         service: ServiceId,
         operations: Vec<Operation>,
         commitment: Option<Commitment>,
+        endorsements: Vec<Endorsement>,
     ) -> Result<Self, TransactionError> {
         let mut encoded = encode_bounded(&Content {
             service,
             operations,
             commitment,
+            endorsements,
             originator: originator.public_key(),
             signature: Signature([0; 64]),
         })?;
@@ -377,6 +362,7 @@ impl Transaction {
         });
         self.check_operations(genesis, &mut checks)?;
         self.check_commitment(genesis, &mut checks)?;
+        self.check_endorsements(genesis, &mut checks)?;
         Ok(checks)
     }
 
@@ -425,18 +411,57 @@ impl Transaction {
         let author = self.operations.first().and_then(Operation::client);
         match (&self.commitment, author) {
             (Some(commitment), Some(author)) if commitment.key == author => {
+                let message = commitment.message(&genesis.hash(), &self.operations);
                 checks.push(Check {
                     key: author,
                     signature: commitment.signature,
-                    message: Commitment::message(&genesis.hash(), &self.operations),
+                    message: message.ok_or(TransactionError::Commitment)?,
                     error: TransactionError::Commitment,
                 });
                 Ok(())
             }
             (None, None) => Ok(()),
-            (None, Some(_)) if self.operations.len() == 1 => Ok(()),
+            (None, Some(_)) if self.is_alone() => Ok(()),
             _ => Err(TransactionError::Commitment),
         }
+    }
+
+    /// Whether it is one operation that its client wants committed alone.
+    fn is_alone(&self) -> bool {
+        match &self.operations[..] {
+            [only] => match &only.author {
+                Author::Signed(signature) => !signature.in_session(),
+                Author::Anonymous { .. } => true,
+            },
+            _ => false,
+        }
+    }
+
+    fn check_endorsements(
+        &self,
+        genesis: &Genesis,
+        checks: &mut Vec<Check>,
+    ) -> Result<(), TransactionError> {
+        if self.endorsements.is_empty() {
+            return Ok(());
+        }
+        let message = Endorsement::message(&genesis.hash(), &chain_digest(&self.operations));
+        let mut last = None;
+        for Endorsement { key, signature } in &self.endorsements {
+            let error = TransactionError::Endorsement(*key);
+            let ascends = last.is_none_or(|last| last < key);
+            if !ascends || *key == self.originator || !genesis.is_session_node(key) {
+                return Err(error);
+            }
+            last = Some(key);
+            checks.push(Check {
+                key: *key,
+                signature: *signature,
+                message: message.clone(),
+                error,
+            });
+        }
+        Ok(())
     }
 }
 

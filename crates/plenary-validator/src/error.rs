@@ -157,5 +157,6 @@ fn transaction_code(error: &TransactionError) -> &'static str {
         TransactionError::Repeated { .. } => "repeated-operation",
         TransactionError::Authors { .. } => "mixed-authors",
         TransactionError::Commitment => "commitment-signature",
+        TransactionError::Endorsement(_) => "endorsement-signature",
     }
 }

@@ -43,7 +43,8 @@ pub struct Finality {
 }
 
 impl Finality {
-    pub(crate) fn new(height: u64) -> Self {
+    /// Nobody waits; the finalized height is `height`.
+    pub fn new(height: u64) -> Self {
         Self {
             height: watch::Sender::new(height),
             waiters: Mutex::default(),
@@ -77,11 +78,13 @@ impl Finality {
         }
     }
 
-    pub(crate) fn land(&self, hash: TransactionHash, landed: Landed) {
+    /// A transaction is in a final block.
+    pub fn land(&self, hash: TransactionHash, landed: Landed) {
         self.end(&hash, &Ending::Landed(landed));
     }
 
-    pub(crate) fn supersede(&self, hash: &TransactionHash) {
+    /// A transaction will never be in a block.
+    pub fn supersede(&self, hash: &TransactionHash) {
         self.end(hash, &Ending::Superseded);
     }
 
@@ -93,7 +96,8 @@ impl Finality {
         }
     }
 
-    pub(crate) fn advance(&self, height: u64) {
+    /// A height is final.
+    pub fn advance(&self, height: u64) {
         self.height.send_replace(height);
     }
 }

@@ -93,6 +93,12 @@ impl Flusher {
         }
     }
 
+    /// Makes the block at `height`, which is applied, durable, for a node that would get it again
+    /// from others.
+    pub fn written(&self, height: u64) {
+        self.durable(height, Acknowledgement::new(|| {}));
+    }
+
     /// Writes what is left and stops.
     pub fn stop(&self) {
         if let Mode::Grouped { queue, thread } = &self.mode {

@@ -22,14 +22,18 @@ pub mod error;
 pub mod evidence;
 pub mod finality;
 pub mod flush;
+pub mod frames;
 pub mod guard;
 pub mod http;
 pub mod intake;
+pub mod lookup;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
 mod repeats;
 mod suspension;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod turns;
 mod validator;
 pub mod worker;

@@ -6,6 +6,7 @@
 
 use crate::{
     chain::{Chain, ChainError},
+    direct::Originator,
     error::Refusal,
     evidence::EvidenceLog,
     finality::{Finality, Landed},
@@ -22,12 +23,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{Acknowledgement, Application, Demand, Proposal};
 use plenary_service::Executor;
-use plenary_store::{Location, Store, StoreError};
+use plenary_store::Store;
 use plenary_types::{
-    Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Receipt,
-    Timestamp, Transaction, TransactionHash, encode,
-    evidence::Evidence,
-    limits::{MAX_BLOCK_TRANSACTIONS, MAX_DESCENDANTS},
+    Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Timestamp,
+    Transaction, TransactionHash, encode, evidence::Evidence, limits::MAX_BLOCK_TRANSACTIONS,
 };
 use std::{
     num::NonZeroUsize,
@@ -245,43 +244,6 @@ impl Node {
         }
     }
 
-    /// The transaction at a place in the ledger, and its outcome.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger cannot be read.
-    pub fn transaction_at(&self, location: Location) -> Result<(Transaction, Outcome), Refusal> {
-        let missing = || StoreError::Database(format!("block {} is missing", location.height));
-        let block = self.store.block(location.height)?.ok_or_else(missing)?;
-        let index = location.index as usize;
-        match (block.transactions.get(index), block.outcomes.get(index)) {
-            (Some(transaction), Some(outcome)) => Ok((transaction.clone(), outcome.clone())),
-            _ => Err(missing().into()),
-        }
-    }
-
-    /// The receipt of the transaction at a place in the ledger; none yet where no block at or
-    /// above it has a certificate of its own here.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger cannot be read.
-    pub fn receipt(&self, location: Location) -> Result<Option<Receipt>, Refusal> {
-        let Location { height, index } = location;
-        let Some(certified) = self.store.certified_from(height)? else {
-            return Ok(None);
-        };
-        let block = self.store.block(height)?;
-        let certificate = self.store.certificate(certified)?;
-        let mut descendants = Vec::new();
-        for above in height + 1..=certified.min(height + MAX_DESCENDANTS as u64) {
-            descendants.extend(self.store.block(above)?.map(|block| block.header.clone()));
-        }
-        Ok(block
-            .zip(certificate)
-            .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
-    }
-
     /// Makes what is final durable and stops the node's own threads.
     pub fn stop(&self) {
         self.intake.stop();
@@ -321,6 +283,49 @@ impl Node {
         }
         self.finality.advance(height);
         self.metrics.count(block);
+    }
+}
+
+impl Originator for Node {
+    fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn finality(&self) -> &Finality {
+        &self.finality
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn waiting(&self, id: &OperationId) -> Option<Transaction> {
+        let waiting = self.mempool.lock().with_operation(id).into_iter().next();
+        waiting.map(|candidate| candidate.transaction.clone())
+    }
+
+    fn submit(&self, transaction: Transaction) -> Result<(), Refusal> {
+        self.submit_validated(Candidate::new(transaction)).map(drop)
     }
 }
 

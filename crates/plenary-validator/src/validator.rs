@@ -9,6 +9,7 @@ use crate::{
     node::{Node, Parts},
     worker::BLOCK_LIMIT,
 };
+use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{Config, Demand, Engine, EngineError, Status};
@@ -205,6 +206,7 @@ pub async fn start(
     let api = Api {
         node: node.clone(),
         engine: engine.clone(),
+        stopping: stopped.clone(),
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();
@@ -239,6 +241,12 @@ async fn serve(listener: TcpListener, api: Api, mut stopped: watch::Receiver<boo
         // An error says that the validator is gone: stop as well.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
+    let listener = listener.tap_io(|connection| {
+        // A block on a stream must not wait for the acknowledgement of the one before.
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection stays with Nagle's algorithm");
+        }
+    });
     let server = axum::serve(listener, router(api)).with_graceful_shutdown(shutdown);
     if let Err(error) = server.await {
         tracing::error!(%error, "the HTTP server stopped");

@@ -76,6 +76,7 @@ pub(crate) fn entry(text: &[u8]) -> Transaction {
         service: service(),
         operations: vec![operation],
         commitment: None,
+        endorsements: Vec::new(),
         originator: PublicKey([0; 32]),
         signature: Signature([0; 64]),
     };

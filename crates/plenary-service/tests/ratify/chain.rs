@@ -227,7 +227,15 @@ pub(crate) fn transaction(operations: Vec<Operation>) -> Transaction {
         version: "1.0.0".into(),
     };
     let genesis = GenesisHash([0; 32]);
-    Transaction::sign(&originator(), &genesis, service, operations, None).unwrap()
+    Transaction::sign(
+        &originator(),
+        &genesis,
+        service,
+        operations,
+        None,
+        Vec::new(),
+    )
+    .unwrap()
 }
 
 pub(crate) fn account(name: &str) -> plenary_types::StateKey {

@@ -1,8 +1,8 @@
 //! Transactions of a session's operations, and the session that an operation belongs to.
 
 use crate::{chain::*, common::*};
-use plenary_service::{Session, Simulation, prelude::*};
-use plenary_types::{Author, Outcome, Reason};
+use plenary_service::{Difference, Session, Simulation, prelude::*};
+use plenary_types::{Author, Method, Outcome, Reason, Request};
 
 #[test]
 fn a_session_runs_on_its_own_writes_and_commits_whole() {
@@ -159,4 +159,63 @@ fn alone_a_step_belongs_to_the_session_that_its_path_names() {
     let mut operation = chain.simulate(&format!("/note/{application}"));
     operation.request.target = "/note/7".into();
     assert_lied(&chain.ratify(vec![operation]), 0);
+}
+
+#[test]
+fn a_session_of_any_service_opens_at_the_frameworks_route() {
+    let mut chain = Chain::new(&[("a", 1)]);
+    let operations = chain.session(&[plenary_service::OPEN_SESSION, "/deposit/a/1"]);
+    let opened = &operations[0];
+    let named = format!("{{\"session\":\"{}\"}}", opened.id());
+    assert_eq!(
+        (opened.response.status, &opened.response.body[..]),
+        (201, named.as_bytes())
+    );
+    chain.apply(operations);
+    assert_eq!(chain.balance("a"), Some(2));
+}
+
+#[test]
+fn another_node_runs_a_session_step_by_step_and_finds_the_first_difference() {
+    let mut chain = Chain::new(&[("a", 1)]);
+    let operations = chain.session(&["/open", "/deposit/a/1", "/deposit/a/1"]);
+    let mut replica = Session::open(operations[0].id().into());
+    for operation in &operations[..2] {
+        let writes = replica.check(&chain.executor, chain.view(), operation);
+        replica.keep(writes.unwrap().unwrap());
+    }
+    let mut lie = operations[2].clone();
+    lie.response.body = "4".into();
+    let difference = replica.check(&chain.executor, chain.view(), &lie).unwrap();
+    let body = Difference::Body {
+        at: 0,
+        first: "4".into(),
+        second: "3".into(),
+    };
+    assert_eq!(difference, Err(body));
+    let mut unread = operations[1].clone();
+    unread.reads.clear();
+    let replica = Session::open(operations[0].id().into());
+    let difference = replica
+        .check(&chain.executor, chain.view(), &unread)
+        .unwrap();
+    assert!(matches!(difference, Err(Difference::Read { at: 0, .. })));
+}
+
+#[test]
+fn a_read_in_a_session_sees_what_the_session_wrote() {
+    let mut chain = Chain::new(&[("a", 1)]);
+    let mut session = None;
+    chain.step(&mut session, "/deposit/a/41");
+    let session = session.unwrap();
+    let request = Request {
+        method: Method::Get,
+        target: "/balance/a".into(),
+        content_type: String::new(),
+        body: Default::default(),
+    };
+    let read = session.read(&chain.executor, chain.view(), &request, Timestamp(2));
+    assert_eq!(read.unwrap().response().body, "42");
+    let resumed = Session::resume(session.id(), session.writes().clone());
+    assert_eq!(resumed, session);
 }

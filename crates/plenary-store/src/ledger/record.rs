@@ -11,7 +11,7 @@ use crate::{
     error::{Damage, File, StoreError},
 };
 use bytes::Bytes;
-use plenary_types::{Block, Certificate, GenesisHash, decode, encode, limits::MAX_VALIDATORS};
+use plenary_types::{Block, Certificate, GenesisHash, decode, encode};
 use redb::StorageBackend;
 
 const MAGIC: &[u8; 8] = b"plenary\n";
@@ -20,8 +20,6 @@ pub(crate) const FILE_HEADER: u64 = 8 + 4 + 32 + 4;
 /// Block length, certificate length, height, start of the group, checksum of block and
 /// certificate, checksum of this.
 pub(crate) const RECORD_HEADER: u64 = 4 + 4 + 8 + 8 + 4 + 4;
-/// The most bytes a certificate takes: a length, then an index and a signature for each.
-const MAX_CERTIFICATE_BYTES: usize = 8 + MAX_VALIDATORS * (4 + 64);
 
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).to_be_bytes()
@@ -103,7 +101,7 @@ impl RecordHeader {
             body: rest.try_into().ok()?,
         };
         let fits = header.block as usize <= Block::max_encode_size()
-            && header.certificate as usize <= MAX_CERTIFICATE_BYTES;
+            && header.certificate as usize <= Certificate::max_encode_size();
         fits.then_some(header)
     }
 

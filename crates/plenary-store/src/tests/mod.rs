@@ -116,6 +116,7 @@ pub(crate) fn transaction(nonce: &str) -> Transaction {
         service(),
         vec![operation(nonce)],
         None,
+        Vec::new(),
     )
     .unwrap()
 }

@@ -194,7 +194,8 @@ fn a_transaction_over_a_bound_cannot_be_made() {
     let network = Network::new(4);
     let key = &network.validators[0];
     let (hash, service) = (network.genesis.hash(), network.genesis.service.clone());
-    let sign = |operations| Transaction::sign(key, &hash, service.clone(), operations, None);
+    let sign =
+        |operations| Transaction::sign(key, &hash, service.clone(), operations, None, Vec::new());
     let one = operation(&client(1), "n", request("/", ""), response(200, ""));
 
     assert!(matches!(sign(vec![]), Err(TransactionError::Malformed(_))));
@@ -254,6 +255,7 @@ fn the_largest_transaction_has_exactly_the_bytes_allowed() {
             service,
             operations.collect(),
             None,
+            Vec::new(),
         )
     };
     let spare = MAX_TRANSACTION_BYTES - encode(&of(200_000).unwrap()).len();
@@ -278,6 +280,7 @@ fn a_malformed_operation_is_named_when_a_transaction_is_made() {
         network.genesis.service.clone(),
         vec![operation],
         None,
+        Vec::new(),
     );
     assert_eq!(
         error.unwrap_err().to_string(),

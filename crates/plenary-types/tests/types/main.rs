@@ -11,6 +11,7 @@ mod merkle;
 mod problem;
 mod receipt;
 mod samples;
+mod session;
 mod signature;
 mod state;
 mod transaction;

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use commonware_codec::{Codec, Error};
 use plenary_types::{
-    Author, Block, Certificate, ClientSignature, Commitment, Digest, Evidence, Genesis, Header,
-    Method, Operation, Outcome, PublicKey, Read, Reason, Request, Response, Round, ServiceId,
-    StateKey, Timestamp, Transaction, Version, Versioned, decode, encode,
+    Author, Block, Certificate, ClientSignature, Commitment, Digest, Draft, Endorsement, Evidence,
+    Genesis, Header, Method, Operation, Outcome, Promise, PublicKey, Read, Reason, Request,
+    Response, Round, ServiceId, SessionId, StateKey, Timestamp, Transaction, Version, Versioned,
+    decode, encode,
     genesis::{ClientSignatures, GenesisFile, Member},
+    session::chain_digest,
     testing::{self, NOW, Network, client, request, response},
 };
 
@@ -103,7 +105,7 @@ pub(crate) fn session(network: &Network) -> Transaction {
         },
     ];
     let genesis = &network.genesis;
-    let commitment = Commitment::sign(&client(1), &genesis.hash(), &operations);
+    let commitment = Commitment::sign(&client(1), &genesis.hash(), &chain_digest(&operations));
     let service = genesis.service.clone();
     let originator = &network.validators[1];
     Transaction::sign(
@@ -112,6 +114,7 @@ pub(crate) fn session(network: &Network) -> Transaction {
         service,
         operations,
         Some(commitment),
+        Vec::new(),
     )
     .unwrap()
 }
@@ -182,6 +185,16 @@ pub(crate) fn samples() -> Vec<Sample> {
         value: Bytes::from_static(b"{\"qty\":3}"),
     };
 
+    let chain = chain_digest(&transaction.operations);
+    let hash = network.genesis.hash();
+    let endorsement = Endorsement::sign(&client(200), &hash, &chain);
+    let session = SessionId([7; 32]);
+    let promise = Promise::sign(&client(200), &hash, session, 1, NOW, chain);
+    let draft = Draft {
+        operations: transaction.operations.clone(),
+        commitment: transaction.commitment,
+    };
+
     let mut samples = vec![
         sample::<Digest>("digest", &Digest::of("test", &[b"a"])),
         sample::<Timestamp>("timestamp", &NOW),
@@ -198,6 +211,9 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample::<Operation>("operation anonymous", &anonymous()),
         sample::<ServiceId>("service id", &network.genesis.service),
         sample::<Commitment>("commitment", transaction.commitment.as_ref().unwrap()),
+        sample::<Endorsement>("endorsement", &endorsement),
+        sample::<Promise>("promise", &promise),
+        sample::<Draft>("draft", &draft),
         sample::<Transaction>("transaction of a session", transaction),
         sample::<Transaction>("transaction of one operation", &block.transactions[1]),
         sample::<Round>("round", &block.header.round),

@@ -5,7 +5,7 @@ use plenary_types::{
     Author, Commitment, Content, Genesis, GenesisFile, Operation, Response, ServiceId, Signature,
     SignatureError, Timestamp, Transaction, TransactionError, decode, encode,
     genesis::{ClientSignatures, Member},
-    operation::chain_digest,
+    session::chain_digest,
     testing::{NOW, Network, client, operation, request, response, signed},
 };
 
@@ -20,6 +20,7 @@ fn resigned(network: &Network, alter: impl FnOnce(&mut Content)) -> Transaction 
         content.service,
         content.operations,
         content.commitment,
+        content.endorsements,
     )
     .unwrap()
 }
@@ -117,7 +118,8 @@ fn only_nodes_of_the_network_originate_transactions() {
         &network.genesis.hash(),
         made.service.clone(),
         made.operations.clone(),
-        made.commitment.clone(),
+        made.commitment,
+        Vec::new(),
     )
     .unwrap();
     let unknown = TransactionError::UnknownOriginator(outsider.public_key());
@@ -135,6 +137,7 @@ fn only_nodes_of_the_network_originate_transactions() {
         made.service.clone(),
         vec![made.operations[0].clone()],
         None,
+        Vec::new(),
     );
     assert_eq!(
         by_session_node.unwrap().validate(&with_session_node),
@@ -205,7 +208,9 @@ fn a_commitment_is_the_clients_over_these_operations_on_this_network() {
     let hash = network.genesis.hash();
     let other = altered(&network, |file| file.network = "other".into()).hash();
     let real = session(&network);
-    let sign = |key, genesis, operations| Commitment::sign(&client(key), genesis, operations);
+    let sign = |key, genesis, operations: &[Operation]| {
+        Commitment::sign(&client(key), genesis, &chain_digest(operations))
+    };
     let forged = Commitment {
         signature: Signature([0; 64]),
         ..sign(1, &hash, &real.operations)
@@ -266,7 +271,14 @@ fn unsigned_operations_are_valid_only_where_the_genesis_says_so() {
     let sign = |operations, commitment| {
         let key = &network.validators[0];
         let service = lenient.service.clone();
-        let made = Transaction::sign(key, &lenient.hash(), service, operations, commitment);
+        let made = Transaction::sign(
+            key,
+            &lenient.hash(),
+            service,
+            operations,
+            commitment,
+            Vec::new(),
+        );
         made.unwrap().validate(&lenient)
     };
     assert_eq!(sign(vec![anonymous()], None), Ok(()));
@@ -276,7 +288,7 @@ fn unsigned_operations_are_valid_only_where_the_genesis_says_so() {
         sign(mixed, None),
         Err(TransactionError::Authors { step: 1 })
     );
-    let commitment = Commitment::sign(&client(1), &lenient.hash(), &[anonymous()]);
+    let commitment = Commitment::sign(&client(1), &lenient.hash(), &chain_digest(&[anonymous()]));
     let committed = sign(vec![anonymous()], Some(commitment));
     assert_eq!(committed, Err(TransactionError::Commitment));
 }

@@ -54,7 +54,11 @@ pub(super) async fn events(
 
 /// Waits for the block at `height`. The stream ends where the node stops or cannot read.
 async fn event_at(api: &Api, heights: &mut watch::Receiver<u64>, height: u64) -> Option<Event> {
-    heights.wait_for(|tip| *tip >= height).await.ok()?;
+    tokio::select! {
+        biased;
+        () = api.stopped() => return None,
+        tip = heights.wait_for(|tip| *tip >= height) => tip.ok()?,
+    };
     let entry = api.node.store.entry(height).ok()??;
     let data = blocks::describe(&entry.block, entry.certificate.as_ref());
     Event::default()

@@ -2,25 +2,30 @@
 //! the service's routes at the root.
 
 mod blocks;
+mod drafts;
 mod events;
 mod evidence;
 mod health;
-mod openapi;
+pub mod openapi;
 mod receipts;
 mod service;
 mod state;
 mod status;
 mod transactions;
 
+pub use transactions::accepted;
+
 use crate::{http::Failure, node::Node};
 use axum::{
     Router,
     extract::rejection::PathRejection,
+    http::{HeaderMap, header},
     routing::{any, get, post},
 };
 use plenary_consensus::Status;
 use plenary_types::{Problem, Stage};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the API asks of the engine.
 pub trait EngineView: Send + Sync + 'static {
@@ -37,6 +42,25 @@ pub struct Api {
     pub node: Arc<Node>,
     /// Its engine.
     pub engine: Arc<dyn EngineView>,
+    /// Becomes true when the node stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// Waits until the node stops: a stream that does not end by itself must end then.
+    async fn stopped(&self) {
+        // An error says that the node is gone.
+        let _ = self.stopping.clone().wait_for(|stop| *stop).await;
+    }
+}
+
+/// The media type of what is canonically encoded.
+const OCTETS: &str = "application/octet-stream";
+
+/// Whether a client wants a thing as it is encoded.
+fn wants_octets(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT);
+    accepts.is_some_and(|accept| accept == OCTETS)
 }
 
 /// The whole API.
@@ -45,8 +69,10 @@ pub fn router(api: Api) -> Router {
         .route("/status", get(status::status))
         .route("/genesis", get(status::genesis))
         .route("/validators", get(status::validators))
+        .route("/blocks", get(blocks::blocks))
         .route("/blocks/{height}", get(blocks::block))
         .route("/transactions", post(transactions::submit))
+        .route("/drafts", post(drafts::submit))
         .route("/transactions/{hash}", get(transactions::transaction))
         .route("/receipts/{hash}", get(receipts::receipt))
         .route("/state/{table}/{key}", get(state::entry))

@@ -1,7 +1,7 @@
 //! Admission: what a node lets into its mempool, and what it votes for, before anything is executed.
 
 use super::Node;
-use crate::{chain::At, error::Refusal, mempool::Candidate};
+use crate::{chain::At, error::Refusal, lookup::transaction_at, mempool::Candidate};
 use bytes::Bytes;
 use plenary_types::{
     Block, Transaction, TransactionHash, encode,
@@ -36,7 +36,24 @@ impl Node {
     }
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
-        self.check_age(&candidate)?;
+        self.check(&candidate)?;
+        let hash = candidate.hash;
+        let mut mempool = self.mempool.lock();
+        mempool.insert(Arc::new(candidate))?;
+        self.work.notify_one();
+        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
+        self.demand.raise();
+        Ok(hash)
+    }
+
+    /// Checks that a block could still take a valid transaction.
+    ///
+    /// # Errors
+    ///
+    /// Why none will: its times, a route that hangs, or it, or an operation of it, is in a block
+    /// already.
+    pub(crate) fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        self.check_age(candidate)?;
         self.check_routes(&candidate.transaction)?;
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
@@ -47,18 +64,12 @@ impl Node {
         for id in &candidate.operations {
             if let Some(location) = self.store.operation(id)? {
                 return Err(Refusal::Replayed {
-                    transaction: candidate.hash,
+                    transaction: transaction_at(&self.store, location)?.0.hash(),
                     height: location.height,
                 });
             }
         }
-        let hash = candidate.hash;
-        let mut mempool = self.mempool.lock();
-        mempool.insert(Arc::new(candidate))?;
-        self.work.notify_one();
-        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
-        self.demand.raise();
-        Ok(hash)
+        Ok(())
     }
 
     fn check_age(&self, candidate: &Candidate) -> Result<(), Refusal> {

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
-#[path = "../simulation/bank.rs"]
-mod bank;
+mod blocks;
 mod direct;
+mod drafts;
 mod network;
 mod refusals;
+
+use plenary_validator::testing::bank;

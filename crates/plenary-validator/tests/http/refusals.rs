@@ -34,6 +34,9 @@ async fn bad_input_gets_a_problem_with_a_stable_code_and_loses_nothing() {
     for (target, status) in [
         ("/plenary/v1/blocks/abc", 400),
         ("/plenary/v1/blocks/99", 404),
+        ("/plenary/v1/blocks", 400),
+        ("/plenary/v1/blocks?from=x", 400),
+        ("/plenary/v1/blocks?from=1", 406),
         ("/plenary/v1/receipts/zz", 400),
         ("/plenary/v1/transactions/00", 400),
         ("/plenary/v1/state/accounts/0xzz", 400),

@@ -26,7 +26,7 @@ fn looping(world: &World, nonce: u8) -> Candidate {
     };
     let (genesis, service) = (world.genesis.hash(), world.genesis.service.clone());
     let key = world.node(3).key;
-    let transaction = Transaction::sign(&key, &genesis, service, vec![operation], None);
+    let transaction = Transaction::sign(&key, &genesis, service, vec![operation], None, Vec::new());
     Candidate::new(transaction.unwrap())
 }
 

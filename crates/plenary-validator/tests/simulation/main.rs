@@ -4,9 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod bank;
 mod byzantine;
 mod faults;
 mod loops;
 mod outcomes;
-mod world;
+
+use plenary_validator::testing::{bank, world};

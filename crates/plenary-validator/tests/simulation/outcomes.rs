@@ -2,28 +2,19 @@
 //! forgery that must not get that far.
 
 use crate::{
-    bank::{Transfer, deposit_request, request},
+    bank::{deposit_request, request, transfer_request},
     world::{World, link, run},
 };
 use bytes::Bytes;
 use plenary_service::{Session, Simulation};
 use plenary_types::{
     Author, ClientSignature, Commitment, Method, Operation, Outcome, PrivateKey, Reason, Request,
-    Transaction, TransactionError, TransactionHash, transaction::Content,
+    Transaction, TransactionError, TransactionHash, session::chain_digest, transaction::Content,
 };
 use plenary_validator::{error::Refusal, mempool::Candidate};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn transfer_request(from: &str, to: &str, amount: u64) -> Request {
-    let transfer = Transfer {
-        from: from.into(),
-        to: to.into(),
-        amount,
-    };
-    request(Method::Post, "/transfers", &transfer)
-}
 
 fn client() -> PrivateKey {
     PrivateKey::from_seed([99; 32])
@@ -56,7 +47,7 @@ fn commitment(world: &World, operations: &[Operation]) -> Option<Commitment> {
     Some(Commitment::sign(
         &client(),
         &world.genesis.hash(),
-        operations,
+        &chain_digest(operations),
     ))
 }
 
@@ -74,7 +65,15 @@ fn signed(
     let node = world.node(originator);
     let service = world.genesis.service.clone();
     let genesis = world.genesis.hash();
-    Transaction::sign(&node.key, &genesis, service, operations, commitment).unwrap()
+    Transaction::sign(
+        &node.key,
+        &genesis,
+        service,
+        operations,
+        commitment,
+        Vec::new(),
+    )
+    .unwrap()
 }
 
 async fn outcome(world: &mut World, hash: TransactionHash) -> Outcome {
@@ -87,7 +86,9 @@ async fn outcome(world: &mut World, hash: TransactionHash) -> Outcome {
                 .nodes()
                 .map(|node| {
                     let location = node.store.transaction(&hash).unwrap().unwrap();
-                    let receipt = node.receipt(location).unwrap().unwrap();
+                    let receipt = plenary_validator::lookup::receipt_at(&node.store, location)
+                        .unwrap()
+                        .unwrap();
                     receipt.verify(&world.genesis).unwrap();
                     receipt.outcome
                 })

@@ -1,7 +1,14 @@
 //! A network of nodes in simulation, with what a test asserts of it: agreement, validity, and
 //! that what was committed is there once.
 
-use crate::bank;
+use super::bank;
+use crate::{
+    direct::{Originated, originate},
+    evidence::EvidenceLog,
+    flush::Flusher,
+    mempool::Candidate,
+    node::{Node, Parts},
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{
@@ -11,15 +18,9 @@ use plenary_consensus::{
 use plenary_service::{Executor, Options};
 use plenary_store::{Store, testing::Disk};
 use plenary_types::{
-    Author, Block, Genesis, Outcome, PrivateKey, Request, ServiceId, Timestamp, TransactionHash,
+    Author, Block, Genesis, Outcome, PrivateKey, PublicKey, Request, ServiceId, Timestamp,
+    TransactionHash,
     genesis::{ClientSignatures, Member},
-};
-use plenary_validator::{
-    direct::{Originated, originate},
-    evidence::EvidenceLog,
-    flush::Flusher,
-    mempool::Candidate,
-    node::{Node, Parts},
 };
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -30,6 +31,7 @@ use std::{
     time::Duration,
 };
 
+/// The genesis' time, in milliseconds.
 const START: u64 = 1_700_000_000_000;
 
 /// The seeds to run: the one in `SEED`, or that many from 0.
@@ -53,7 +55,9 @@ struct Place {
 
 /// The network and everything beside it.
 pub struct World {
+    /// The simulated network.
     pub network: Network,
+    /// Its genesis.
     pub genesis: Arc<Genesis>,
     keys: Vec<PrivateKey>,
     places: Vec<Place>,
@@ -63,7 +67,7 @@ pub struct World {
     pub deposits: BTreeMap<TransactionHash, (String, u64)>,
 }
 
-fn genesis(validators: usize) -> (Arc<Genesis>, Vec<PrivateKey>) {
+fn genesis(validators: usize, session_nodes: &[PublicKey]) -> (Arc<Genesis>, Vec<PrivateKey>) {
     let mut keys: Vec<PrivateKey> = (0..validators)
         .map(|index| PrivateKey::from_seed([index as u8 + 1; 32]))
         .collect();
@@ -71,6 +75,11 @@ fn genesis(validators: usize) -> (Arc<Genesis>, Vec<PrivateKey>) {
     let members = keys.iter().enumerate().map(|(index, key)| Member {
         name: format!("validator-{index}"),
         key: key.public_key(),
+    });
+    let session_nodes = session_nodes.iter().enumerate();
+    let session_nodes = session_nodes.map(|(index, key)| Member {
+        name: format!("session-node-{index}"),
+        key: *key,
     });
     let genesis = Genesis::new(
         "simulation",
@@ -81,24 +90,37 @@ fn genesis(validators: usize) -> (Arc<Genesis>, Vec<PrivateKey>) {
             version: "1.0.0".into(),
         },
         members.collect(),
-        Vec::new(),
+        session_nodes.collect(),
         serde_json::Value::Null,
     );
     (Arc::new(genesis.unwrap()), keys)
 }
 
-fn executor() -> Arc<Executor> {
+/// An executor of the bank that runs everything twice.
+pub fn executor() -> Arc<Executor> {
     Arc::new(Executor::new(bank::service(), Options { double_run: true }).unwrap())
 }
 
-fn open_store(disk: &Disk, genesis: &Genesis) -> Arc<Store> {
+/// Opens the store on a disk, or makes it.
+pub fn open_store(disk: &Disk, genesis: &Genesis) -> Arc<Store> {
     let changes = executor().genesis(genesis);
     Arc::new(Store::open(disk.files(), genesis, || changes).unwrap())
 }
 
 /// Runs `script` on a network of `validators`, none of which is started yet.
 pub fn run<T>(seed: u64, validators: usize, link: Link, script: impl AsyncFnOnce(World) -> T) -> T {
-    let (genesis, keys) = genesis(validators);
+    run_with(seed, validators, &[], link, script)
+}
+
+/// As [`run`], in a network whose genesis names session nodes.
+pub fn run_with<T>(
+    seed: u64,
+    validators: usize,
+    session_nodes: &[PublicKey],
+    link: Link,
+    script: impl AsyncFnOnce(World) -> T,
+) -> T {
+    let (genesis, keys) = genesis(validators, session_nodes);
     let store = open_store(&Disk::new(), &genesis);
     let settings = Settings {
         seed,
@@ -222,6 +244,11 @@ impl World {
         self.places[validator].node.as_ref().unwrap()
     }
 
+    /// The node of a validator, where it runs and is correct.
+    pub fn running(&self, validator: usize) -> Option<&Arc<Node>> {
+        self.places[validator].node.as_ref()
+    }
+
     /// The running correct nodes.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.places.iter().filter_map(|place| place.node.as_ref())
@@ -261,7 +288,7 @@ impl World {
         self.originate_as(validator, request, Author::Anonymous { nonce })
     }
 
-    /// A transaction that a validator originates.
+    /// A transaction that a validator originates; nothing where the handler refuses.
     pub fn originate_as(
         &mut self,
         validator: usize,
@@ -269,13 +296,17 @@ impl World {
         author: Author,
     ) -> Option<Candidate> {
         self.tick();
-        match originate(self.node(validator), request, author).unwrap() {
-            Originated::Transaction(candidate) => Some(candidate),
+        match originate(&**self.node(validator), request, author).unwrap() {
+            Originated::Transaction(transaction) => Some(Candidate::new(transaction)),
             Originated::Refused(_) => None,
         }
     }
 
     /// Submits a transaction to a validator.
+    ///
+    /// # Panics
+    ///
+    /// Where it is refused.
     pub fn submit(&mut self, validator: usize, candidate: Candidate) -> TransactionHash {
         let hash = self.node(validator).submit_validated(candidate).unwrap();
         self.tick();
@@ -325,7 +356,7 @@ impl World {
         })
     }
 
-    /// Agreement: no two correct nodes have different blocks at a height. Validity: every deposit
+    /// Asserts agreement and validity. Agreement: no two correct nodes have different blocks at a height. Validity: every deposit
     /// that was submitted is committed once, and nothing else changed an account of theirs.
     pub fn assert_agreement_and_validity(&self) {
         let mut chain: BTreeMap<u64, plenary_types::BlockHash> = BTreeMap::new();

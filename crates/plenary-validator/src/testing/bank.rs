@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const ACCOUNTS: Table<String, u64> = Table::new("accounts");
 
+/// The body of `POST /transfers`.
 #[derive(Serialize, Deserialize)]
 pub struct Transfer {
+    /// The account that pays.
     pub from: String,
+    /// The account that is paid.
     pub to: String,
+    /// How much.
     pub amount: u64,
 }
 
@@ -57,6 +61,7 @@ fn balance(cx: &mut Context, Path(account): Path<String>) -> Result<Json<u64>, P
     Ok(Json(ACCOUNTS.get(cx, &account)?.unwrap_or(0)))
 }
 
+/// The bank.
 pub fn service() -> Service {
     Service::new("bank", "1.0.0")
         .post("/accounts/{account}/deposits", deposit)
@@ -66,6 +71,7 @@ pub fn service() -> Service {
         .get("/accounts/{account}", balance)
 }
 
+/// A request with a JSON body.
 pub fn request(method: Method, target: &str, body: &impl Serialize) -> plenary_types::Request {
     plenary_types::Request {
         method,
@@ -75,10 +81,21 @@ pub fn request(method: Method, target: &str, body: &impl Serialize) -> plenary_t
     }
 }
 
+/// A deposit on an account.
 pub fn deposit_request(account: &str, amount: u64) -> plenary_types::Request {
     request(
         Method::Post,
         &format!("/accounts/{account}/deposits"),
         &amount,
     )
+}
+
+/// A transfer between two accounts.
+pub fn transfer_request(from: &str, to: &str, amount: u64) -> plenary_types::Request {
+    let transfer = Transfer {
+        from: from.into(),
+        to: to.into(),
+        amount,
+    };
+    request(Method::Post, "/transfers", &transfer)
 }

@@ -1,0 +1,270 @@
+//! One session: its operations, their chain, and where it is in its life.
+//!
+//! ```text
+//! open -> committing -> committed | conflict | rejected
+//! open -> aborted | expired
+//! conflict -> open, where its owner has its requests run again
+//! ```
+//!
+//! Pure state: who changes it writes the [`Record`] of the change to the session log. A session is
+//! the same at every node that has it; whichever node a client turns to goes on with it.
+
+use crate::{
+    agreement::Agreement,
+    feed::{Event, Feed},
+    message::{Given, Owner},
+    record::{Record, StepRecord},
+};
+use parking_lot::Mutex;
+use plenary_service::Writes;
+use plenary_types::{
+    Digest, Operation, OperationId, Outcome, Promise, SessionId, Timestamp, Transaction,
+    TransactionHash, session::EMPTY_CHAIN, session::chain_link,
+};
+use plenary_validator::finality::Landed;
+use std::{fmt, sync::Arc};
+
+/// A session that a node has, and what happened in it.
+pub struct Entry {
+    /// The session's name: its first operation's.
+    pub id: SessionId,
+    /// From when on this process has it, for events to be numbered from.
+    pub begun: Timestamp,
+    /// What happened.
+    pub feed: Arc<Feed>,
+    /// Its state. Held while a step runs, so that steps of one session run one after the other.
+    pub live: Mutex<Live>,
+}
+
+/// A step of a session.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Request, author, time, reads and response.
+    pub operation: Arc<Operation>,
+    /// Its originator's word.
+    pub promise: Promise,
+    /// The final height that it ran on.
+    pub height: u64,
+    /// Who stands for it.
+    pub agreement: Arc<Agreement>,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It takes steps.
+    Open,
+    /// Its transaction is on its way.
+    Committing(TransactionHash),
+    /// Layer 1 has decided it.
+    Decided(TransactionHash, Landed),
+    /// It ended without layer 1.
+    Over(Given),
+}
+
+impl Status {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Committing(_) => "committing",
+            Self::Decided(_, landed) => match landed.outcome {
+                Outcome::Committed => "committed",
+                Outcome::Conflict { .. } => "conflict",
+                Outcome::Rejected { .. } => "rejected",
+            },
+            Self::Over(Given::Aborted) => "aborted",
+            Self::Over(Given::Expired) => "expired",
+        }
+    }
+}
+
+/// A session's state.
+pub struct Live {
+    /// Who may work in it.
+    pub owner: Owner,
+    /// When this node first heard of it, by its own clock.
+    pub opened: Timestamp,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What is being written to the log and will change the status: until then nothing else may.
+    pub closing: bool,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+    /// The bytes of its operations, encoded.
+    pub size: usize,
+    /// What its operations have written so far.
+    pub overlay: plenary_service::Session,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {}", self.id)
+    }
+}
+
+impl Entry {
+    /// A session before its first step.
+    pub fn new(id: SessionId, owner: Owner, opened: Timestamp) -> Self {
+        Self {
+            id,
+            begun: opened,
+            feed: Arc::default(),
+            live: Mutex::new(Live {
+                owner,
+                opened,
+                status: Status::Open,
+                closing: false,
+                steps: Vec::new(),
+                size: 0,
+                overlay: plenary_service::Session::open(id),
+            }),
+        }
+    }
+
+    /// The session that `records` are the life of, and the transaction that it was to be committed
+    /// with, where it has come to that. Nothing where they do not begin with the opening.
+    pub fn replay(
+        id: SessionId,
+        records: Vec<Record>,
+        needed: usize,
+        now: Timestamp,
+    ) -> Option<Replayed> {
+        let mut records = records.into_iter();
+        let Some(Record::Opened { owner, time }) = records.next() else {
+            return None;
+        };
+        let entry = Self {
+            begun: now,
+            ..Self::new(id, owner, time)
+        };
+        let mut committing = None;
+        {
+            let mut live = entry.live.lock();
+            for record in records {
+                match record {
+                    Record::Opened { .. } => {}
+                    Record::Step(step) => {
+                        let step = live.push(*step, needed, &entry.feed);
+                        step.agreement.durable();
+                    }
+                    Record::Committing(transaction) => {
+                        live.status = Status::Committing(transaction.hash());
+                        committing = Some(transaction);
+                    }
+                    Record::Rebased => {
+                        committing = None;
+                        live.clear(id);
+                    }
+                    Record::Over(given) => live.status = Status::Over(given),
+                }
+            }
+        }
+        Some(Replayed { entry, committing })
+    }
+
+    /// The transaction that it is being committed with, or was.
+    pub fn transaction(&self) -> Option<TransactionHash> {
+        match &self.live.lock().status {
+            Status::Committing(transaction) | Status::Decided(transaction, _) => Some(*transaction),
+            Status::Open | Status::Over(_) => None,
+        }
+    }
+}
+
+/// A session as a log has it.
+pub struct Replayed {
+    /// The session.
+    pub entry: Entry,
+    /// The transaction that it was to be committed with.
+    pub committing: Option<Transaction>,
+}
+
+impl Live {
+    /// The digest of its chain.
+    pub fn chain(&self) -> Digest {
+        self.steps
+            .last()
+            .map_or(EMPTY_CHAIN, |last| last.promise.chain)
+    }
+
+    /// The digest that its chain has with one more operation.
+    pub fn chain_with(&self, operation: &Operation) -> Digest {
+        chain_link(&self.chain(), operation)
+    }
+
+    /// The number of its next step.
+    pub fn next(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    /// The step that an operation is.
+    pub fn step_of(&self, operation: &OperationId) -> Option<&Step> {
+        self.steps
+            .iter()
+            .find(|step| step.operation.id() == *operation)
+    }
+
+    /// Its operations.
+    pub fn operations(&self) -> Vec<Operation> {
+        let steps = self.steps.iter();
+        steps
+            .map(|step| Operation::clone(&step.operation))
+            .collect()
+    }
+
+    /// Whether it takes steps.
+    pub fn is_open(&self) -> bool {
+        self.status == Status::Open && !self.closing
+    }
+
+    /// Adds a step, of which nobody but this node's memory knows yet.
+    pub fn push(&mut self, step: StepRecord, needed: usize, feed: &Arc<Feed>) -> Step {
+        let agreement = Arc::new(Agreement::new(self.next(), needed, feed.clone()));
+        self.overlay.keep(step.writes);
+        self.size += operation_size(&step.operation);
+        let step = Step {
+            operation: Arc::new(step.operation),
+            promise: step.promise,
+            height: step.height,
+            agreement,
+        };
+        self.steps.push(step.clone());
+        step
+    }
+
+    /// Takes what its operations were and wrote away, for them to be run again.
+    pub fn clear(&mut self, id: SessionId) {
+        self.status = Status::Open;
+        self.steps.clear();
+        self.size = 0;
+        self.overlay = plenary_service::Session::resume(id, Writes::new());
+    }
+
+    /// Layer 1 has decided: the event to tell of.
+    pub fn decide(&mut self, transaction: TransactionHash, landed: Landed) -> Event {
+        let height = landed.height;
+        let event = match landed.outcome {
+            Outcome::Committed => Event::Final {
+                transaction,
+                height,
+            },
+            Outcome::Conflict { .. } => Event::Conflict {
+                transaction,
+                height,
+            },
+            Outcome::Rejected { .. } => Event::Rejected {
+                transaction,
+                height,
+            },
+        };
+        self.status = Status::Decided(transaction, landed);
+        self.closing = false;
+        event
+    }
+}
+
+/// The bytes that an operation adds to its session's transaction.
+pub fn operation_size(operation: &Operation) -> usize {
+    commonware_codec::EncodeSize::encode_size(operation)
+}
