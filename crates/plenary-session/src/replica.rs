@@ -49,6 +49,21 @@ impl Node {
         }
     }
 
+    /// Another node can be reached, anew or for the first time: it gets the last step of every
+    /// session that it has not endorsed, and asks for those before that it lacks.
+    pub fn met(&self, other: PublicKey) {
+        for entry in self.sessions.all() {
+            let Ok(live) = lock(&entry) else { continue };
+            let last = live.steps.last();
+            if live.is_open() && last.is_some_and(|last| !last.agreement.has(&other)) {
+                let from = live.steps.len() - 1;
+                let proposals = self.own_steps(&live, from);
+                drop(live);
+                proposals.iter().for_each(|step| self.send(&other, step));
+            }
+        }
+    }
+
     /// Runs what another node proposes as the next step of a session.
     pub(crate) fn replicate(self: &Arc<Self>, from: PublicKey, proposal: Proposal) {
         let session = proposal.promise.session;
@@ -271,11 +286,19 @@ impl Node {
             return;
         };
         let Ok(live) = lock(&entry) else { return };
+        let proposals = self.own_steps(&live, from as usize);
+        drop(live);
+        for proposal in proposals {
+            self.send(&to, &proposal);
+        }
+    }
+
+    /// The steps from one on that this node originated: only its own word can it propose.
+    fn own_steps(&self, live: &Live, from: usize) -> Vec<Message> {
         let own = self.key.public_key();
-        let steps = live.steps.iter().skip(from as usize);
-        let proposals: Vec<Message> = steps
-            // Only its own word can a node pass on as a proposal.
-            .filter(|step| step.promise.node == own)
+        let steps = live.steps.iter().skip(from);
+        let steps = steps.filter(|step| step.promise.node == own);
+        steps
             .map(|step| {
                 Message::Propose(Box::new(Proposal {
                     owner: live.owner,
@@ -284,11 +307,7 @@ impl Node {
                     operation: Operation::clone(&step.operation),
                 }))
             })
-            .collect();
-        drop(live);
-        for proposal in proposals {
-            self.send(&to, &proposal);
-        }
+            .collect()
     }
 
     /// Another node says that this node's answer was wrong: kept for its operator, if it is signed.
