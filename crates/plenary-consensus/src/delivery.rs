@@ -21,9 +21,13 @@ use commonware_consensus::{
 };
 use commonware_cryptography::Digested;
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
+use futures::future::join_all;
 use plenary_types::Certificate;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+
+/// Most blocks whose certificates are looked up at a time.
+const BATCH: usize = 64;
 
 /// The engine's store of final blocks.
 pub(crate) type Marshal = Mailbox<EngineScheme, Standard<EngineBlock>>;
@@ -98,23 +102,43 @@ impl Delivery {
             self.failure.set(reason);
             return;
         }
-        while let Some((block, engine)) = queue.recv().await {
-            let height = block.height().get();
-            if height == 0 {
-                engine.acknowledge();
-                continue;
+        let mut batch = Vec::new();
+        while queue.recv_many(&mut batch, BATCH).await > 0 {
+            // All at once: the store answers between other work, and a validator that catches up
+            // would wait for it at every block.
+            let blocks = batch.iter().map(|(block, _)| block);
+            let certificates = blocks.map(|block| self.certificate(&marshal, block));
+            let certificates = join_all(certificates).await;
+            for ((block, engine), certificate) in batch.drain(..).zip(certificates) {
+                self.deliver(&marshal, &block, certificate, engine);
             }
-            let pending = Pending {
-                height,
-                engine: Some(engine),
-                failure: self.failure.clone(),
-            };
-            let acknowledgement = Acknowledgement::new(move || pending.complete());
-            self.deliver(&marshal, &block, acknowledgement).await;
-            if height.is_multiple_of(self.window.div_ceil(FILES)) {
-                // Nothing that is not acknowledged goes, whatever the height.
-                marshal.prune(Height::new(height.saturating_sub(self.window)));
-            }
+        }
+    }
+
+    fn deliver(
+        &self,
+        marshal: &Marshal,
+        block: &Digested<EngineBlock>,
+        certificate: Option<Certificate>,
+        engine: Exact,
+    ) {
+        let height = block.height().get();
+        if height == 0 {
+            engine.acknowledge();
+            return;
+        }
+        let pending = Pending {
+            height,
+            engine: Some(engine),
+            failure: self.failure.clone(),
+        };
+        let acknowledgement = Acknowledgement::new(move || pending.complete());
+        let block = block.inner().block().clone();
+        self.application
+            .finalize(block, certificate, acknowledgement);
+        if height.is_multiple_of(self.window.div_ceil(FILES)) {
+            // Nothing that is not acknowledged goes, whatever the height.
+            marshal.prune(Height::new(height.saturating_sub(self.window)));
         }
     }
 
@@ -129,22 +153,12 @@ impl Delivery {
                      engine no longer has; restore a later copy of the application's ledger"
                 ));
             };
-            let acknowledgement = Acknowledgement::new(|| ());
-            self.deliver(marshal, &block, acknowledgement).await;
+            let certificate = self.certificate(marshal, &block).await;
+            let block = block.inner().block().clone();
+            self.application
+                .finalize(block, certificate, Acknowledgement::new(|| ()));
         }
         Ok(())
-    }
-
-    async fn deliver(
-        &self,
-        marshal: &Marshal,
-        block: &Digested<EngineBlock>,
-        acknowledgement: Acknowledgement,
-    ) {
-        let certificate = self.certificate(marshal, block).await;
-        let block = block.inner().block().clone();
-        self.application
-            .finalize(block, certificate, acknowledgement);
     }
 
     /// The block's own certificate, where it has one.

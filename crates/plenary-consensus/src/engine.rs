@@ -2,7 +2,7 @@
 
 use crate::{
     Application, Demand, convert,
-    failure::Failure,
+    failure::{Failure, explain},
     gossip::Broadcaster,
     network::{self, Connections},
     observer::Observations,
@@ -31,6 +31,10 @@ use tokio::sync::{Notify, mpsc};
 
 /// After how long without a word, pings included, a connection counts as broken.
 const READ_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many threads wait for the disk, or execute blocks, on behalf of the engine. Each keeps memory
+/// of its own: without a bound there were forty under load, of which a few had something to do.
+const BLOCKING_THREADS: usize = 8;
 
 /// The file that says which network a directory is of.
 const MARK: &str = "genesis";
@@ -110,8 +114,19 @@ pub enum EngineError {
         /// What the directory says.
         found: String,
     },
-    /// The engine stopped by itself: a disk that is full or broken, files that are not this
-    /// network's, an application that dropped an acknowledgement.
+    /// The engine stopped because its disk is full.
+    #[error(
+        "no space is left in {}: free some, then start the node again; everything acknowledged is kept (the ordering engine stopped: {reason})",
+        directory.display()
+    )]
+    Full {
+        /// The engine's directory.
+        directory: PathBuf,
+        /// What failed.
+        reason: String,
+    },
+    /// The engine stopped by itself: a disk that is broken, files that are not this network's, an
+    /// application that dropped an acknowledgement.
     #[error("the ordering engine stopped: {0}")]
     Stopped(String),
 }
@@ -139,6 +154,7 @@ impl Status {
 
 /// A running engine. Dropping it stops it without waiting.
 pub struct Engine {
+    directory: PathBuf,
     broadcaster: Broadcaster,
     observations: Arc<Observations>,
     connections: Connections,
@@ -201,7 +217,7 @@ pub fn start(
         }
     });
     let thread = thread.map_err(|error| EngineError::Directory {
-        directory,
+        directory: directory.clone(),
         error: Arc::new(error),
     })?;
     let Ok(Running {
@@ -211,9 +227,10 @@ pub fn start(
     }) = running.recv()
     else {
         let _ = thread.join();
-        return Err(EngineError::Stopped(failure.get().unwrap_or_default()));
+        return Err(explain(&directory, failure.get().unwrap_or_default()));
     };
     Ok(Engine {
+        directory,
         broadcaster,
         observations,
         connections,
@@ -308,6 +325,7 @@ impl Run {
     fn run(self) {
         let runtime = runtime::Config::new()
             .with_worker_threads(self.config.threads.max(1))
+            .with_max_blocking_threads(BLOCKING_THREADS)
             .with_read_write_timeout(READ_WRITE_TIMEOUT)
             .with_storage_directory(self.config.directory.join(FILES));
         runtime::Runner::new(runtime).start(|context| self.supervise(context));
@@ -386,16 +404,17 @@ impl Engine {
 
     /// Why the engine stopped by itself, where it has.
     pub fn failure(&self) -> Option<EngineError> {
-        self.failure.get().map(EngineError::Stopped)
+        let reason = self.failure.get()?;
+        Some(explain(&self.directory, reason))
     }
 
     /// Waits until the engine stops by itself, and says why. The future is independent of the
     /// engine, and never ends where the engine is stopped by its owner.
     pub fn failed(&self) -> impl Future<Output = EngineError> + Send + 'static {
-        let failure = self.failure.clone();
+        let (failure, directory) = (self.failure.clone(), self.directory.clone());
         async move {
             match failure.wait().await {
-                Some(reason) => EngineError::Stopped(reason),
+                Some(reason) => explain(&directory, reason),
                 None => std::future::pending().await,
             }
         }

@@ -1,6 +1,16 @@
 //! Why an engine ended, for its owner.
 
-use crate::signal::Signal;
+use crate::{EngineError, signal::Signal};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// The file that shows whether there is space, in the engine's directory.
+const PROBE: &str = "probe";
+/// How much space an engine needs to go on, in bytes.
+const PROBE_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -56,4 +66,32 @@ impl Failure {
         }
         self.get()
     }
+}
+
+/// The error for an engine that stopped for `reason`. The engine's library does not say why a write
+/// failed, so this tries one.
+pub(crate) fn explain(directory: &Path, reason: String) -> EngineError {
+    match probe(&directory.join(PROBE)) {
+        Err(error) if is_full(&error) => EngineError::Full {
+            directory: directory.to_owned(),
+            reason,
+        },
+        _ => EngineError::Stopped(reason),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+fn probe(path: &Path) -> io::Result<()> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(&vec![0; PROBE_BYTES])?;
+        file.sync_all()
+    });
+    let removed = fs::remove_file(path);
+    written.and(removed)
 }

@@ -44,8 +44,9 @@ const BATCH_BYTES: usize = 512 * 1024;
 const QUEUE: usize = 16 * 1024;
 /// The least time between two messages of broadcasts, except where one is full.
 const GATHER: Duration = Duration::from_millis(2);
-/// How long a connection is left to settle before a tip is sent on it.
-const SETTLE: Duration = Duration::from_millis(200);
+/// How long a connection is left to settle before a tip is sent on it. By then the other peers are
+/// met as well: who starts to fetch asks any of them, and waits long for one that is not connected.
+const SETTLE: Duration = Duration::from_millis(150);
 /// How long nothing becomes final before a tip is sent.
 const QUIET: Duration = Duration::from_secs(1);
 

@@ -1,16 +1,20 @@
 //! The validators' network over TCP: every pair connected, encrypted, and authenticated by the
 //! validators' keys. An address is only where to look; who answers must prove its key.
+//!
+//! Of two validators, the one with the smaller key dials. If both did, each would refuse the other
+//! while it is dialling itself, and for a while after; a validator that starts again met its peers
+//! only after a second of that.
 
 use crate::{
     convert,
     stack::{CHANNELS, max_message_size},
 };
 use commonware_cryptography::{
-    ChaCha20Poly1305,
+    ChaCha20Poly1305, Signer as _,
     ed25519::{PrivateKey, PublicKey},
 };
 use commonware_p2p::{
-    Address, AddressableManager as _,
+    Address, AddressableManager as _, Ingress,
     authenticated::lookup::{self, Oracle},
 };
 use commonware_runtime::{
@@ -21,7 +25,7 @@ use commonware_stream::{
     cups::{self, Cups},
     sake::{self, Sake},
 };
-use commonware_utils::{NZU32, NZUsize, ordered::Map};
+use commonware_utils::{NZU32, NZUsize, hostname, ordered::Map};
 use parking_lot::Mutex;
 use plenary_types::Genesis;
 use rand_core::CryptoRng;
@@ -34,9 +38,12 @@ use tokio::sync::mpsc;
 /// How far the clocks of two validators may be apart for them to connect.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// How often one peer is dialled, of those that are not connected.
-const DIAL: Duration = Duration::from_millis(100);
-/// The least time between two connections with one peer.
-const COOLDOWN: Duration = Duration::from_millis(500);
+const DIAL: Duration = Duration::from_millis(20);
+/// How long dialling one peer may take, handshake included.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// The least time between two attempts to connect with one peer. Up to half of it again passes
+/// before it is dialled.
+const COOLDOWN: Duration = Duration::from_millis(100);
 /// How often a connection is probed where nothing else is sent.
 const PING: Duration = Duration::from_secs(10);
 /// How long a peer that sent something invalid is cut off.
@@ -212,6 +219,26 @@ pub(crate) struct Net<E: Clock> {
     pub(crate) task: Handle<()>,
 }
 
+/// Where the peers are dialled that `me` dials. The others get a name for an address, which the
+/// network does not dial: its own way of saying so would also keep their blocks from the buffer.
+fn reach(me: &PublicKey, addresses: Map<PublicKey, Address>) -> Map<PublicKey, Address> {
+    let addresses = addresses.into_iter().map(|(peer, address)| {
+        let egress = address.egress();
+        let address = match peer < *me {
+            true => Address::Asymmetric {
+                ingress: Ingress::Dns {
+                    host: hostname!("dials.invalid"),
+                    port: egress.port(),
+                },
+                egress,
+            },
+            false => address,
+        };
+        (peer, address)
+    });
+    Map::from_iter_dedup(addresses)
+}
+
 /// Listens, and connects to every peer.
 pub(crate) fn start<E>(
     context: E,
@@ -225,6 +252,7 @@ where
     E: Spawner + Clock + CryptoRng + Network + Resolver + Metrics,
 {
     let validators = genesis.validators.len();
+    let addresses = reach(&key.public_key(), addresses);
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {
             signer: key,
@@ -251,6 +279,9 @@ where
     config.allowed_handshake_rate_per_subnet = Quota::per_second(NZU32!(512));
     config.peer_connection_cooldown = COOLDOWN;
     config.dial_frequency = DIAL;
+    config.dial_timeout = DIAL_TIMEOUT;
+    // See `reach`.
+    config.allow_dns = false;
     config.ping_frequency = PING;
     config.block_duration = BLOCK;
     // The set of validators never changes; queues are proportional to this.
@@ -268,5 +299,30 @@ where
         oracle,
         channels,
         task,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn of_two_validators_one_dials() {
+        let keys = (0..4).map(|seed| PrivateKey::from_seed(seed).public_key());
+        let addresses = (1000u16..).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let addresses = keys.zip(addresses.map(Address::from));
+        let addresses = Map::from_iter_dedup(addresses);
+        let dials = |me: &PublicKey, peer: &PublicKey| {
+            let reached = reach(me, addresses.clone());
+            let address = reached.get_value(peer).unwrap();
+            address.ingress().is_valid(true, false)
+        };
+        for one in addresses.iter() {
+            for other in addresses.iter().filter(|other| *other != one) {
+                assert_ne!(dials(one, other), dials(other, one));
+            }
+        }
     }
 }

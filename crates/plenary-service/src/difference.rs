@@ -81,14 +81,15 @@ impl Difference {
     }
 
     /// One run answered where the other refused.
-    pub(crate) fn refusal(first: &Response, second: Problem) -> Self {
+    pub fn refusal(first: &Response, second: Problem) -> Self {
         Self::Answer {
             first: format!("answered {}", first.status),
             second: describe(&Err(second)),
         }
     }
 
-    fn between_responses(first: &Response, second: &Response) -> Option<Self> {
+    /// How two responses differ.
+    pub fn between_responses(first: &Response, second: &Response) -> Option<Self> {
         let head = |response: &Response| format!("{} {}", response.status, response.content_type);
         if head(first) != head(second) {
             let (first, second) = (head(first), head(second));

@@ -54,8 +54,24 @@ impl Executor {
         transaction: &Transaction,
         version: Version,
     ) -> Result<Ratification, ExecuteError> {
+        self.ratify_watched(view, transaction, version, |_| ())
+    }
+
+    /// As [`ratify`](Self::ratify); `begins` is told the index of each operation before it runs,
+    /// for whoever may have to give it up.
+    ///
+    /// # Errors
+    ///
+    /// As [`ratify`](Self::ratify).
+    pub fn ratify_watched(
+        &self,
+        view: Arc<dyn StateView>,
+        transaction: &Transaction,
+        version: Version,
+        begins: impl FnMut(usize),
+    ) -> Result<Ratification, ExecuteError> {
         let mut steps = 0;
-        let decided = self.decide(view, transaction, version, &mut steps)?;
+        let decided = self.decide(view, transaction, version, &mut steps, begins)?;
         let (outcome, changes) = match decided {
             Ok(changes) => (Outcome::Committed, changes),
             Err(outcome) => (outcome, Changes::new()),
@@ -73,6 +89,7 @@ impl Executor {
         transaction: &Transaction,
         version: Version,
         steps: &mut u64,
+        mut begins: impl FnMut(usize),
     ) -> Result<Result<Changes, Outcome>, ExecuteError> {
         let rejected = |step: usize, reason| Outcome::Rejected {
             step: step as u32,
@@ -87,6 +104,7 @@ impl Executor {
         let mut computed = Vec::with_capacity(transaction.operations.len());
         for (step, operation) in transaction.operations.iter().enumerate() {
             let alone = transaction.operations.len() == 1;
+            begins(step);
             let execution = self.re_execute(Arc::clone(&view), &session, operation, alone)?;
             *steps = steps.saturating_add(execution.steps);
             let agrees = execution.answer.as_ref() == Ok(&operation.response);

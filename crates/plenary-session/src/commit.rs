@@ -62,7 +62,7 @@ impl Node {
         let record = encode(&Record::Committing(transaction.clone()));
         let (node, committing) = (self.clone(), entry.clone());
         self.log.append(entry.id, record, move || {
-            node.submit(&committing, transaction)
+            node.submit_session(&committing, transaction)
         });
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Node {
     }
 
     /// The commit is on disk: from here on it ends, whatever crashes.
-    fn submit(&self, entry: &Entry, transaction: Transaction) {
+    fn submit_session(&self, entry: &Entry, transaction: Transaction) {
         let hash = transaction.hash();
         {
             let mut live = entry.live.lock();

@@ -6,6 +6,7 @@
 //! before it votes. Layer 2 is trusted with latency, never with integrity.
 
 pub mod agreement;
+pub mod api;
 pub mod bell;
 pub mod commit;
 pub mod error;
@@ -20,7 +21,10 @@ pub mod participation;
 pub mod peers;
 pub mod record;
 pub mod replica;
+mod server;
 pub mod session;
 pub mod sessions;
 pub mod step;
 pub mod submissions;
+
+pub use server::{SessionNode, Settings, StartError, start};

@@ -24,13 +24,17 @@ use parking_lot::Mutex;
 use plenary_service::Executor;
 use plenary_store::Store;
 use plenary_types::{
-    Block, Certificate, Genesis, Outcome, PrivateKey, PublicKey, SessionId, Timestamp, Transaction,
-    encode, session::chain_digest,
+    Block, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, SessionId, Timestamp,
+    Transaction, TransactionHash, encode, session::chain_digest,
 };
 use plenary_validator::{
     chain::{Chain, ChainError},
+    direct::Originator,
+    error::Refusal as Layer1Refusal,
     finality::{Finality, Landed},
     flush::Flusher,
+    guard::{Guard, HANDLER_LIMIT},
+    turns::Turns,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -42,6 +46,11 @@ const RESUBMIT_MS: u64 = 1_000;
 const LINGER_MS: u64 = 60_000;
 /// How many proposals wait for a height that this node has not reached.
 const MAX_PARKED: usize = 4_096;
+
+/// How many handlers run at a time.
+const PARALLEL_HANDLERS: usize = 64;
+/// How many transactions may be on their way to layer 1.
+const MAX_SUBMISSIONS: usize = 20_000;
 
 /// What a node does to the world.
 pub trait Outside: Send + Sync + 'static {
@@ -98,6 +107,9 @@ pub struct Parts {
     pub outside: Box<dyn Outside>,
 }
 
+/// Proposals by height, session and step, with who made them.
+type Parked = BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>;
+
 /// One session node.
 pub struct Node {
     /// The network.
@@ -116,13 +128,17 @@ pub struct Node {
     pub finality: Finality,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where handlers run that were asked for over HTTP or by peers.
+    pub guard: Guard,
+    /// Who is next at a contended key.
+    pub turns: Turns,
     /// The sessions that it has.
     pub sessions: Sessions,
     pub(crate) submissions: Submissions,
     pub(crate) log: Log,
     pub(crate) outside: Box<dyn Outside>,
     /// Proposals for heights that are not reached yet.
-    pub(crate) parked: Mutex<BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>>,
+    parked: Mutex<Parked>,
     chain: Mutex<Chain>,
     flusher: Flusher,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -157,6 +173,8 @@ impl Node {
         let node = Self {
             finality: Finality::new(store.tip().height),
             metrics: Metrics::default(),
+            guard: Guard::new(PARALLEL_HANDLERS, HANDLER_LIMIT),
+            turns: Turns::default(),
             sessions: Sessions::default(),
             submissions: Submissions::default(),
             parked: Mutex::default(),
@@ -187,7 +205,8 @@ impl Node {
             plenary_types::decode::<Record>(entry).map_err(|error| failed(error.to_string()))
         });
         let records = records.collect::<Result<Vec<_>, _>>()?;
-        let Some(Replayed { entry, committing }) = Entry::replay(session, records, self.needed())
+        let Some(Replayed { entry, committing }) =
+            Entry::replay(session, records, self.needed(), self.now())
         else {
             // Only the end of a session that was forgotten.
             self.log.forget(session);
@@ -228,6 +247,16 @@ impl Node {
     /// The node's clock.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// How many transactions are on their way to layer 1.
+    pub fn pending(&self) -> usize {
+        self.submissions.len()
+    }
+
+    /// Whether a transaction is on its way to layer 1 from here.
+    pub fn is_submitted(&self, hash: &TransactionHash) -> bool {
+        self.submissions.contains(hash)
     }
 
     /// The other session nodes.
@@ -431,5 +460,54 @@ impl Node {
                 None => return,
             }
         }
+    }
+}
+
+/// Requests outside of any session: each is a session of one operation, in direct mode.
+impl Originator for Node {
+    fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn finality(&self) -> &Finality {
+        &self.finality
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn waiting(&self, id: &OperationId) -> Option<Transaction> {
+        self.submissions.with_operation(id)
+    }
+
+    fn submit(&self, transaction: Transaction) -> Result<(), Layer1Refusal> {
+        let waiting = self.submissions.len();
+        if waiting >= MAX_SUBMISSIONS {
+            return Err(Layer1Refusal::MempoolFull { waiting });
+        }
+        self.submissions.add(transaction.clone(), self.now());
+        self.outside.submit(&transaction, 0);
+        Ok(())
     }
 }

@@ -28,6 +28,8 @@ use std::{fmt, sync::Arc};
 pub struct Entry {
     /// The session's name: its first operation's.
     pub id: SessionId,
+    /// From when on this process has it, for events to be numbered from.
+    pub begun: Timestamp,
     /// What happened.
     pub feed: Arc<Feed>,
     /// Its state. Held while a step runs, so that steps of one session run one after the other.
@@ -106,6 +108,7 @@ impl Entry {
     pub fn new(id: SessionId, owner: Owner, opened: Timestamp) -> Self {
         Self {
             id,
+            begun: opened,
             feed: Arc::default(),
             live: Mutex::new(Live {
                 owner,
@@ -121,12 +124,20 @@ impl Entry {
 
     /// The session that `records` are the life of, and the transaction that it was to be committed
     /// with, where it has come to that. Nothing where they do not begin with the opening.
-    pub fn replay(id: SessionId, records: Vec<Record>, needed: usize) -> Option<Replayed> {
+    pub fn replay(
+        id: SessionId,
+        records: Vec<Record>,
+        needed: usize,
+        now: Timestamp,
+    ) -> Option<Replayed> {
         let mut records = records.into_iter();
         let Some(Record::Opened { owner, time }) = records.next() else {
             return None;
         };
-        let entry = Self::new(id, owner, time);
+        let entry = Self {
+            begun: now,
+            ..Self::new(id, owner, time)
+        };
         let mut committing = None;
         {
             let mut live = entry.live.lock();
@@ -150,6 +161,14 @@ impl Entry {
             }
         }
         Some(Replayed { entry, committing })
+    }
+
+    /// The transaction that it is being committed with, or was.
+    pub fn transaction(&self) -> Option<TransactionHash> {
+        match &self.live.lock().status {
+            Status::Committing(transaction) | Status::Decided(transaction, _) => Some(*transaction),
+            Status::Open | Status::Over(_) => None,
+        }
     }
 }
 

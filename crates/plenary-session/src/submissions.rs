@@ -24,16 +24,15 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn remove(&mut self, hash: &TransactionHash) -> bool {
+    fn remove(&mut self, hash: &TransactionHash) {
         let Some(submission) = self.transactions.remove(hash) else {
-            return false;
+            return;
         };
         for id in submission.transaction.operation_ids() {
             if self.operations.get(&id) == Some(hash) {
                 self.operations.remove(&id);
             }
         }
-        true
     }
 }
 
@@ -83,9 +82,9 @@ impl Submissions {
         overdue
     }
 
-    /// Gives a transaction up.
-    pub fn remove(&self, hash: &TransactionHash) {
-        self.0.lock().remove(hash);
+    /// Whether this one is among them.
+    pub fn contains(&self, hash: &TransactionHash) -> bool {
+        self.0.lock().transactions.contains_key(hash)
     }
 
     /// Takes out what a final block settles. Gives those that never can be final any more, for it

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 /// The version of the tables and of the ledger.
 pub(crate) const FORMAT: u32 = 1;
-/// What redb may keep in memory, in bytes.
-const CACHE_BYTES: usize = 16 << 20;
+/// What redb may keep in memory, in bytes. What it does not keep, the system's page cache has.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// How long redb's magic number is.
 const MAGIC_BYTES: u64 = 9;

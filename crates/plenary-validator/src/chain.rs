@@ -8,7 +8,7 @@
 //! ProcessProposal (Algorithm 1 of the paper) is [`Chain::check`]: re-execute every operation on
 //! the parent's state, and compare every outcome and the state root before the vote.
 
-use crate::mempool::Candidate;
+use crate::{mempool::Candidate, repeats::Repeats};
 use parking_lot::Mutex;
 use plenary_consensus::Proposal;
 use plenary_service::{ExecuteError, Executor, Layered, StateView};
@@ -32,8 +32,8 @@ pub struct Executed {
     /// The block.
     pub block: Arc<Block>,
     prepared: Arc<Prepared>,
-    transactions: HashSet<TransactionHash>,
-    committed: HashSet<OperationId>,
+    pub(crate) transactions: HashSet<TransactionHash>,
+    pub(crate) committed: HashSet<OperationId>,
 }
 
 /// Why a block gets no vote.
@@ -156,8 +156,17 @@ pub struct Chain {
     running: Running,
 }
 
-/// The transaction that a chain is executing, to be looked at while it does.
-pub type Running = Arc<Mutex<Option<TransactionHash>>>;
+/// An operation that a chain executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Its transaction.
+    pub transaction: TransactionHash,
+    /// Its index there.
+    pub step: usize,
+}
+
+/// The operation that a chain is executing, to be looked at while it does.
+pub type Running = Arc<Mutex<Option<At>>>;
 
 #[derive(Clone, Copy)]
 struct Tip {
@@ -224,17 +233,20 @@ impl Chain {
         let time = Timestamp(proposal.now.0.max(parent.time.0));
         let mut repeats = Repeats::new(&self.store, &parents);
         let mut transactions = Vec::with_capacity(candidates.len());
+        let mut hashes = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let transaction = &candidate.transaction;
-            if in_time(transaction, time) && repeats.admit(transaction)? {
+            if in_time(transaction, time) && repeats.admit(candidate.hash, transaction)? {
                 transactions.push(transaction.clone());
+                hashes.push(candidate.hash);
             }
         }
         if transactions.is_empty() && !proposal.required {
             return Ok(None);
         }
-        let execution = self.execute(&parents, proposal.height, &transactions)?;
+        let execution = self.execute(&parents, proposal.height, &transactions, &hashes)?;
         transactions.truncate(execution.outcomes.len());
+        hashes.truncate(execution.outcomes.len());
         let header = Header {
             genesis: self.genesis.hash(),
             height: proposal.height,
@@ -254,6 +266,7 @@ impl Chain {
         };
         self.remember(
             Arc::new(block.clone()),
+            hashes,
             execution.prepared,
             execution.committed,
         );
@@ -319,7 +332,7 @@ impl Chain {
         Ok(true)
     }
 
-    /// The transaction that is being executed, for whoever gives the chain up.
+    /// The operation that is being executed, for whoever gives the chain up.
     pub fn running(&self) -> Running {
         self.running.clone()
     }
@@ -384,15 +397,16 @@ impl Chain {
             return Err(bad(block, BadBlock::TooLarge(size)));
         }
         let mut repeats = Repeats::new(&self.store, parents);
-        for (index, transaction) in block.transactions.iter().enumerate() {
+        let hashes: Vec<_> = block.transactions.iter().map(Transaction::hash).collect();
+        for (index, (transaction, hash)) in block.transactions.iter().zip(&hashes).enumerate() {
             if !in_time(transaction, header.time) {
                 return Err(bad(block, BadBlock::OperationTime { index }));
             }
-            if !repeats.admit(transaction)? {
+            if !repeats.admit(*hash, transaction)? {
                 return Err(bad(block, BadBlock::Replayed { index }));
             }
         }
-        let execution = self.execute(parents, header.height, &block.transactions)?;
+        let execution = self.execute(parents, header.height, &block.transactions, &hashes)?;
         let executed = execution.outcomes.len();
         if executed < block.transactions.len() {
             return Err(bad(block, BadBlock::TooMuchWork { executed }));
@@ -400,16 +414,18 @@ impl Chain {
         if let Some(reason) = disagreement(block, &execution) {
             return Err(bad(block, reason));
         }
-        Ok(self.remember(block.clone(), execution.prepared, execution.committed))
+        let (prepared, committed) = (execution.prepared, execution.committed);
+        Ok(self.remember(block.clone(), hashes, prepared, committed))
     }
 
     /// Executes transactions in order, as many as fit the budget of one block: none is begun once
-    /// it is spent.
+    /// it is spent. `hashes` are theirs.
     fn execute(
         &self,
         parents: &[Arc<Executed>],
         height: u64,
         transactions: &[Transaction],
+        hashes: &[TransactionHash],
     ) -> Result<Execution, ChainError> {
         let base = self.store.state().view(self.tip.height)?;
         let below: Vec<Arc<Changes>> = parents
@@ -421,7 +437,7 @@ impl Chain {
         let mut outcomes = Vec::with_capacity(transactions.len());
         let mut committed = HashSet::new();
         let mut steps: u64 = 0;
-        for (index, transaction) in transactions.iter().enumerate() {
+        for (index, (transaction, hash)) in transactions.iter().zip(hashes).enumerate() {
             if steps >= MAX_BLOCK_STEPS {
                 break;
             }
@@ -433,9 +449,14 @@ impl Chain {
                 height,
                 index: index as u32,
             };
-            *self.running.lock() = Some(transaction.hash());
-            let ratified = self.executor.ratify(view, transaction, version);
-            // Whoever gives the chain up later must not blame a transaction that came back.
+            let begins = |step| {
+                let transaction = *hash;
+                *self.running.lock() = Some(At { transaction, step });
+            };
+            let ratified = self
+                .executor
+                .ratify_watched(view, transaction, version, begins);
+            // Whoever gives the chain up later must not blame an operation that came back.
             *self.running.lock() = None;
             let ratified = ratified?;
             if ratified.outcome == Outcome::Committed {
@@ -461,11 +482,12 @@ impl Chain {
     fn remember(
         &mut self,
         block: Arc<Block>,
+        hashes: Vec<TransactionHash>,
         prepared: Arc<Prepared>,
         committed: HashSet<OperationId>,
     ) -> Arc<Executed> {
         let executed = Arc::new(Executed {
-            transactions: block.transactions.iter().map(Transaction::hash).collect(),
+            transactions: hashes.into_iter().collect(),
             prepared,
             committed,
             block: block.clone(),
@@ -510,54 +532,4 @@ fn in_time(transaction: &Transaction, block: Timestamp) -> bool {
         operation.time <= block.plus_ms(MAX_CLOCK_DRIFT_MS)
             && operation.time.plus_ms(MAX_OPERATION_AGE_MS) >= block
     })
-}
-
-/// What must not come again on a chain: transactions, and the operations of committed ones. An
-/// operation whose transaction ended in conflict or was rejected may come again in another.
-struct Repeats<'a> {
-    store: &'a Store,
-    parents: &'a [Arc<Executed>],
-    transactions: HashSet<TransactionHash>,
-    operations: HashSet<OperationId>,
-}
-
-impl<'a> Repeats<'a> {
-    fn new(store: &'a Store, parents: &'a [Arc<Executed>]) -> Self {
-        Self {
-            store,
-            parents,
-            transactions: HashSet::new(),
-            operations: HashSet::new(),
-        }
-    }
-
-    /// Whether the transaction repeats nothing so far; from then on, it counts itself. Within a
-    /// block an operation comes at most once, whatever the outcome, so that this needs no
-    /// execution.
-    fn admit(&mut self, transaction: &Transaction) -> Result<bool, StoreError> {
-        let hash = transaction.hash();
-        let known = self
-            .parents
-            .iter()
-            .any(|parent| parent.transactions.contains(&hash))
-            || !self.transactions.insert(hash)
-            || self.store.transaction(&hash)?.is_some();
-        if known {
-            return Ok(false);
-        }
-        let ids: Vec<OperationId> = transaction.operation_ids().collect();
-        for id in &ids {
-            let repeated = self.operations.contains(id)
-                || self
-                    .parents
-                    .iter()
-                    .any(|parent| parent.committed.contains(id))
-                || self.store.operation(id)?.is_some();
-            if repeated {
-                return Ok(false);
-            }
-        }
-        self.operations.extend(ids);
-        Ok(true)
-    }
 }

@@ -8,19 +8,50 @@
 
 use crate::{
     error::Refusal,
-    finality::{Ending, Landed},
-    mempool::Candidate,
-    node::Node,
+    finality::{Ending, Finality, Landed},
+    guard::Guard,
+    lookup::transaction_at,
+    turns::Turns,
 };
-use plenary_service::Simulation;
+use plenary_service::{Executor, Route, Simulation};
+use plenary_store::Store;
 use plenary_types::{
-    Author, Operation, OperationId, Outcome, Problem, Request, Response, SessionId, Stage,
-    Transaction, TransactionHash,
+    Author, Genesis, Operation, OperationId, Outcome, PrivateKey, Problem, Request, Response,
+    SessionId, Stage, Timestamp, Transaction, TransactionHash,
 };
 use std::{sync::Arc, time::Duration};
 
 /// How often a request that meets a conflict is run anew, while its client waits, before it is told.
 const ATTEMPTS: usize = 64;
+
+/// A node that originates transactions of single operations: a validator, or a session node for
+/// requests outside of any session.
+pub trait Originator: Send + Sync + 'static {
+    /// The node's key.
+    fn key(&self) -> &PrivateKey;
+    /// The network.
+    fn genesis(&self) -> &Genesis;
+    /// The executor of the service.
+    fn executor(&self) -> &Executor;
+    /// State and ledger.
+    fn store(&self) -> &Store;
+    /// Who waits for which transaction.
+    fn finality(&self) -> &Finality;
+    /// Where handlers run.
+    fn guard(&self) -> &Guard;
+    /// Who is next at a contended key.
+    fn turns(&self) -> &Turns;
+    /// The node's clock.
+    fn now(&self) -> Timestamp;
+    /// The transaction with this operation that is on its way through this node.
+    fn waiting(&self, id: &OperationId) -> Option<Transaction>;
+    /// Sends a transaction that is valid, for the node has just made it, on its way.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not taken.
+    fn submit(&self, transaction: Transaction) -> Result<(), Refusal>;
+}
 
 /// How an operation was answered.
 #[derive(Debug)]
@@ -45,13 +76,14 @@ pub enum Answer {
     Refused(Response),
 }
 
-/// Runs an operation through consensus, waiting for the outcome up to `wait`.
+/// Runs an operation of `route` through consensus, waiting for the outcome up to `wait`.
 ///
 /// # Errors
 ///
 /// Why it was not taken, or what layer 1 decided against it.
-pub async fn operate(
-    node: &Arc<Node>,
+pub async fn operate<N: Originator>(
+    node: &Arc<N>,
+    route: &Route,
     request: Request,
     author: Author,
     wait: Duration,
@@ -64,20 +96,20 @@ pub async fn operate(
         if let Some(answer) = first_answer(node, &request, id, deadline).await? {
             return Ok(answer);
         }
-        let (own, path) = (node.clone(), request.path().to_owned());
+        let own = node.clone();
         let (asked, by) = (request.clone(), author.clone());
         let originated = node
-            .guard
-            .run(path, move || originate(&own, asked, by))
+            .guard()
+            .run(route, node.now(), move || originate(&*own, asked, by))
             .await;
-        let candidate = match originated.map_err(|refusal| refusal.problem())? {
-            Originated::Transaction(candidate) => candidate,
+        let transaction = match originated.map_err(|refusal| refusal.problem())? {
+            Originated::Transaction(transaction) => transaction,
             Originated::Refused(response) => return Ok(Answer::Refused(response)),
         };
-        let hash = candidate.hash;
-        let waiter = node.finality.wait(hash);
-        if let Err(refusal) = node.submit_validated(candidate) {
-            node.finality.forget(&hash);
+        let hash = transaction.hash();
+        let waiter = node.finality().wait(hash);
+        if let Err(refusal) = node.submit(transaction) {
+            node.finality().forget(&hash);
             match refusal {
                 // It was committed between the look and the submission.
                 Refusal::Replayed { .. } => continue,
@@ -87,17 +119,17 @@ pub async fn operate(
         let ending = tokio::time::timeout_at(deadline, waiter).await;
         match ending {
             Err(_) => {
-                node.finality.forget(&hash);
+                node.finality().forget(&hash);
                 return Ok(Answer::Pending { transaction: hash });
             }
             Ok(Ok(Ending::Landed(landed))) => {
                 match (decided(hash, &landed.outcome), &landed.outcome) {
-                    (None, _) => return committed(node, hash, landed),
+                    (None, _) => return committed(&**node, hash, landed),
                     (Some(conflict), Outcome::Conflict { keys, .. }) => {
                         last = conflict;
                         // The turn that it had, at another key perhaps, is over.
                         _turn = None;
-                        match tokio::time::timeout_at(deadline, node.turns.take(keys)).await {
+                        match tokio::time::timeout_at(deadline, node.turns().take(keys)).await {
                             Ok(turn) => _turn = Some(turn),
                             Err(_) => break,
                         }
@@ -136,7 +168,7 @@ pub fn decided(hash: TransactionHash, outcome: &Outcome) -> Option<Problem> {
 #[derive(Debug)]
 pub enum Originated {
     /// A transaction to submit.
-    Transaction(Candidate),
+    Transaction(Transaction),
     /// The handler refused.
     Refused(Response),
 }
@@ -146,54 +178,65 @@ pub enum Originated {
 /// # Errors
 ///
 /// Where the state cannot be read.
-pub fn originate(node: &Node, request: Request, author: Author) -> Result<Originated, Refusal> {
-    let (_, view) = node.store.state().latest();
-    match node.executor.simulate(view, request, author, node.now())? {
+pub fn originate(
+    node: &impl Originator,
+    request: Request,
+    author: Author,
+) -> Result<Originated, Refusal> {
+    let (_, view) = node.store().state().latest();
+    let simulated = node
+        .executor()
+        .simulate(view, request, author, node.now())?;
+    match simulated {
         Simulation::Refused(problem) => Ok(Originated::Refused(problem.to_response())),
         Simulation::Answered(operation) => {
-            let (genesis, service) = (node.genesis.hash(), node.genesis.service.clone());
-            let transaction = Transaction::sign(
-                &node.key,
-                &genesis,
-                service,
-                vec![operation],
-                None,
-                Vec::new(),
-            )?;
-            Ok(Originated::Transaction(Candidate::new(transaction)))
+            let (genesis, service) = (node.genesis().hash(), node.genesis().service.clone());
+            let operations = vec![operation];
+            let transaction =
+                Transaction::sign(node.key(), &genesis, service, operations, None, Vec::new())?;
+            Ok(Originated::Transaction(transaction))
         }
     }
 }
 
 /// The answer that the same operation had before, or will have: a retry has one effect.
-async fn first_answer(
-    node: &Arc<Node>,
+async fn first_answer<N: Originator>(
+    node: &Arc<N>,
     request: &Request,
     id: OperationId,
     deadline: tokio::time::Instant,
 ) -> Result<Option<Answer>, Problem> {
-    if let Some(pending) = node.pending_operation(&id) {
-        let waiter = node.finality.wait(pending.hash);
-        if node.pending_transaction(&pending.hash).is_some() {
-            same_request(&pending.transaction, id, request)?;
+    if let Some(pending) = node.waiting(&id) {
+        let hash = pending.hash();
+        let waiter = node.finality().wait(hash);
+        if node.waiting(&id).is_some_and(|still| still.hash() == hash) {
+            same_request(&pending, id, request)?;
             if tokio::time::timeout_at(deadline, waiter).await.is_err() {
-                node.finality.forget(&pending.hash);
-                return Ok(Some(Answer::Pending {
-                    transaction: pending.hash,
-                }));
+                node.finality().forget(&hash);
+                return Ok(Some(Answer::Pending { transaction: hash }));
             }
         }
     }
-    let located = node
-        .store
-        .operation(&id)
-        .map_err(|error| Refusal::from(error).problem())?;
+    answered_before(&**node, request, id)
+}
+
+/// The final answer that an operation has had, alone or in a session.
+///
+/// # Errors
+///
+/// Where the ledger cannot be read, or the operation was of another request.
+pub fn answered_before(
+    node: &impl Originator,
+    request: &Request,
+    id: OperationId,
+) -> Result<Option<Answer>, Problem> {
+    let located = node.store().operation(&id);
+    let located = located.map_err(|error| Refusal::from(error).problem())?;
     let Some(location) = located else {
         return Ok(None);
     };
-    let (transaction, outcome) = node
-        .transaction_at(location)
-        .map_err(|error| error.problem())?;
+    let (transaction, outcome) =
+        transaction_at(node.store(), location).map_err(|error| error.problem())?;
     same_request(&transaction, id, request)?;
     let landed = Landed {
         height: location.height,
@@ -221,10 +264,13 @@ fn operation_of(transaction: &Transaction, id: OperationId) -> Option<&Operation
         .find(|operation| operation.id() == id)
 }
 
-fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answer, Problem> {
-    let (transaction, _) = node
-        .transaction_at(landed.location())
-        .map_err(|error| error.problem())?;
+fn committed(
+    node: &impl Originator,
+    hash: TransactionHash,
+    landed: Landed,
+) -> Result<Answer, Problem> {
+    let (transaction, _) =
+        transaction_at(node.store(), landed.location()).map_err(|error| error.problem())?;
     assert_eq!(transaction.hash(), hash, "a transaction is where it landed");
     let id = transaction.operations.first().map(Operation::id);
     let id = id.ok_or_else(|| Refusal::NonceReused.problem())?;
@@ -232,15 +278,19 @@ fn committed(node: &Node, hash: TransactionHash, landed: Landed) -> Result<Answe
 }
 
 fn answer_of(
-    node: &Node,
+    node: &impl Originator,
     transaction: &Transaction,
     id: OperationId,
     landed: Landed,
 ) -> Result<Answer, Problem> {
     let operation = operation_of(transaction, id).ok_or_else(|| Refusal::NonceReused.problem())?;
+    let session = match transaction.session() {
+        Some(session) if transaction.operations.len() > 1 => session,
+        _ => node.executor().session_of(&operation.request, id)?,
+    };
     Ok(Answer::Final {
         response: operation.response.clone(),
-        session: node.executor.session_of(&operation.request, id)?,
+        session,
         transaction: transaction.hash(),
         landed,
     })

@@ -1,8 +1,8 @@
 //! Why a validator refuses, and how each refusal reads over HTTP.
 
-use plenary_service::{ExecuteError, StateError};
+use plenary_service::{ExecuteError, RouteName, StateError};
 use plenary_store::StoreError;
-use plenary_types::{Problem, SignatureError, Stage, TransactionError, TransactionHash};
+use plenary_types::{Problem, SignatureError, Stage, Timestamp, TransactionError, TransactionHash};
 
 /// A request or a transaction that a validator does not take, with a stable code each.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -65,10 +65,20 @@ pub enum Refusal {
         "the handler of {route} ran for more than {limit_ms} ms without an end and was given up"
     )]
     Overrun {
-        /// Method and pattern.
-        route: String,
+        /// Whose handler.
+        route: RouteName,
         /// The limit.
         limit_ms: u64,
+    },
+    /// Handlers of the route did not come back lately.
+    #[error(
+        "this node refuses {route} until {until}: its handler did not come back; there is a loop in it, which the service's author has to count"
+    )]
+    Suspended {
+        /// The route.
+        route: RouteName,
+        /// By the node's clock.
+        until: Timestamp,
     },
     /// The handler could not be run to its end.
     #[error("{0}; this node cannot answer, ask another")]
@@ -116,6 +126,7 @@ impl Refusal {
             Self::Signature(_) => (401, "signature-invalid", Stage::Request),
             Self::NonceReused => (422, "nonce-reused", Stage::Request),
             Self::Overrun { .. } => (500, "handler-overrun", Stage::Service),
+            Self::Suspended { .. } => (503, "route-suspended", Stage::Service),
             Self::Execution(ExecuteError::Nondeterministic { .. }) => {
                 (500, "not-deterministic", Stage::Service)
             }

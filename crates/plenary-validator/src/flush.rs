@@ -21,9 +21,10 @@ use std::{
 /// How long blocks are collected before they are written.
 const PACE: Duration = Duration::from_millis(500);
 /// How many blocks are written without waiting any longer.
-const GROUP: usize = 64;
-/// How many blocks the state may be behind the ledger. Each is executed again after a crash.
-const BEHIND: usize = 32;
+const GROUP: usize = 32;
+/// How many blocks the state may be behind the ledger. Each costs memory, time in every read, and
+/// its execution after a crash.
+const BEHIND: usize = 16;
 /// How long after the last block the state is written.
 const REST: Duration = Duration::from_secs(1);
 

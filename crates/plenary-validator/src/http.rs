@@ -1,6 +1,6 @@
 //! Between HTTP as axum has it and requests, responses and problems as the protocol has them.
 
-use crate::error::Refusal;
+use crate::{error::Refusal, finality::Finality};
 use axum::{
     body::Body,
     extract::Request as HttpRequest,
@@ -22,6 +22,8 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// How much of a body is read at most, to throw it away: a client that is still sending would not
 /// see the answer.
 const MOST_DRAINED: usize = 8 * 1024 * 1024;
+/// How long a node may be behind the one that a client comes from.
+const LAG: Duration = Duration::from_secs(2);
 /// The longest wait a client can ask for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -240,4 +242,37 @@ pub fn wait(headers: &HeaderMap) -> Duration {
         }
     }
     wait
+}
+
+/// Waits until this node is as far as the client has seen another one: a client that goes
+/// from one node to the next sends the last `Plenary-Height` it was answered, and never reads
+/// less than it has written.
+///
+/// # Errors
+///
+/// 503 `behind` where that takes too long, and 400 where the header is no height.
+pub async fn reach(finality: &Finality, headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get("plenary-height") else {
+        return Ok(());
+    };
+    let height = value
+        .to_str()
+        .ok()
+        .and_then(|height| height.parse::<u64>().ok());
+    let height = height.ok_or_else(|| {
+        Problem::bad_request("malformed-header", "Plenary-Height must be a height")
+            .at(Stage::Request)
+    })?;
+    let mut heights = finality.heights();
+    let reached = heights.wait_for(|own| *own >= height);
+    match tokio::time::timeout(wait(headers).min(LAG), reached).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(Refusal::Stopping.into()),
+        Err(_) => {
+            let own = *finality.heights().borrow();
+            let detail = format!("this node is at height {own}, not yet at {height}");
+            let problem = Problem::new(503, "behind", detail).at(Stage::Layer1);
+            Err(problem.retryable().into())
+        }
+    }
 }

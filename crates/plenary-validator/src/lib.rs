@@ -25,9 +25,12 @@ pub mod frames;
 pub mod guard;
 pub mod http;
 pub mod intake;
+pub mod lookup;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
+mod repeats;
+mod suspension;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod turns;

@@ -183,18 +183,21 @@ impl Mempool {
 
     /// Takes out the transactions that have grown too old for any block from `now` on.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Arc<Candidate>> {
-        let old = |candidate: &&Arc<Candidate>| {
-            let operations = candidate.transaction.operations.iter();
-            let mut times = operations.map(|operation| operation.time);
+        self.take_out(|transaction| {
+            let mut times = transaction
+                .operations
+                .iter()
+                .map(|operation| operation.time);
             times.any(|time| time.plus_ms(MAX_OPERATION_AGE_MS) < now)
-        };
-        let old: Vec<_> = self
-            .queue
-            .values()
-            .filter(old)
-            .map(|old| old.hash)
-            .collect();
-        old.iter().filter_map(|hash| self.remove(hash)).collect()
+        })
+    }
+
+    /// Takes out the transactions that are not wanted any more.
+    pub fn take_out(&mut self, unwanted: impl Fn(&Transaction) -> bool) -> Vec<Arc<Candidate>> {
+        let waiting = self.queue.values();
+        let unwanted = waiting.filter(|candidate| unwanted(&candidate.transaction));
+        let hashes: Vec<_> = unwanted.map(|candidate| candidate.hash).collect();
+        hashes.iter().filter_map(|hash| self.remove(hash)).collect()
     }
 
     /// The oldest transactions of an originator, at most `most`.

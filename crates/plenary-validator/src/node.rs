@@ -5,40 +5,45 @@
 //! is taken while another is held.
 
 use crate::{
-    chain::{Chain, ChainError},
+    chain::{At, Chain, ChainError},
+    direct::Originator,
     error::Refusal,
     evidence::EvidenceLog,
     finality::{Finality, Landed},
     flush::Flusher,
-    guard::Guard,
+    guard::{Guard, HANDLER_LIMIT},
     intake::Intake,
+    lookup::transaction_at,
     mempool::{Bounds, Candidate, Mempool},
     metrics::Metrics,
+    suspension::Suspensions,
     turns::Turns,
-    worker::{BLOCK_LIMIT, GivenUp, Worker},
+    worker::{GivenUp, Worker},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{Acknowledgement, Application, Demand, Proposal};
 use plenary_service::Executor;
-use plenary_store::{Location, Store, StoreError};
+use plenary_store::Store;
 use plenary_types::{
-    Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Receipt,
-    Timestamp, Transaction, TransactionHash, encode,
+    Block, BlockHash, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, Timestamp,
+    Transaction, TransactionHash, encode,
     evidence::Evidence,
-    limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_DESCENDANTS, MAX_OPERATION_AGE_MS},
+    limits::{MAX_BLOCK_TRANSACTIONS, MAX_CLOCK_DRIFT_MS, MAX_OPERATION_AGE_MS},
 };
 use std::{
-    collections::HashSet,
+    num::NonZeroUsize,
     sync::{Arc, OnceLock},
+    thread,
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 
 /// How many waiting transactions are broadcast again at a time.
 const REBROADCAST: usize = 100;
-/// How many handlers run at a time on behalf of HTTP clients.
-const PARALLEL_HANDLERS: usize = 64;
+/// How many handlers run at a time on behalf of HTTP clients, for each of the machine's cores. They
+/// compute, and each has a thread: more of them bring nothing but memory.
+const HANDLERS_PER_CORE: usize = 4;
 
 /// Sends a message to the other validators' nodes.
 pub type Broadcast = Box<dyn Fn(Bytes) + Send + Sync>;
@@ -88,7 +93,8 @@ pub struct Node {
     /// What other validators pass on.
     pub intake: Intake,
     worker: Worker,
-    overran: Mutex<HashSet<TransactionHash>>,
+    /// Routes whose operations are let into no block.
+    suspensions: Suspensions,
     mempool: Mutex<Mempool>,
     flusher: Flusher,
     demand: Demand,
@@ -122,14 +128,15 @@ impl Node {
         let open = move || Chain::open(network.clone(), runs.clone(), on.clone());
         let worker = Worker::new(block_limit, Box::new(open))?;
         let tip = store.tip().height;
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self {
             finality: Finality::new(tip),
             metrics: Metrics::default(),
-            guard: Guard::new(PARALLEL_HANDLERS),
+            guard: Guard::new(HANDLERS_PER_CORE * cores, HANDLER_LIMIT),
             intake: Intake::default(),
             turns: Turns::default(),
             worker,
-            overran: Mutex::default(),
+            suspensions: Suspensions::default(),
             mempool: Mutex::new(Mempool::new(Bounds::default())),
             broadcast: OnceLock::new(),
             failure: watch::Sender::new(None),
@@ -212,13 +219,25 @@ impl Node {
     }
 
     fn queue(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
-        self.check_age(&candidate)?;
-        if self.has_overrun(&candidate.hash) {
-            return Err(Refusal::Overrun {
-                route: format!("transaction {}", candidate.hash),
-                limit_ms: BLOCK_LIMIT.as_millis() as u64,
-            });
-        }
+        self.check(&candidate)?;
+        let hash = candidate.hash;
+        let mut mempool = self.mempool.lock();
+        mempool.insert(Arc::new(candidate))?;
+        self.work.notify_one();
+        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
+        self.demand.raise();
+        Ok(hash)
+    }
+
+    /// Checks that a block could still take a valid transaction.
+    ///
+    /// # Errors
+    ///
+    /// Why none will: its times, a route that hangs, or it, or an operation of it, is in a block
+    /// already.
+    pub(crate) fn check(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        self.check_age(candidate)?;
+        self.check_routes(&candidate.transaction)?;
         if let Some(location) = self.store.transaction(&candidate.hash)? {
             return Err(Refusal::Replayed {
                 transaction: candidate.hash,
@@ -228,18 +247,12 @@ impl Node {
         for id in &candidate.operations {
             if let Some(location) = self.store.operation(id)? {
                 return Err(Refusal::Replayed {
-                    transaction: candidate.hash,
+                    transaction: transaction_at(&self.store, location)?.0.hash(),
                     height: location.height,
                 });
             }
         }
-        let hash = candidate.hash;
-        let mut mempool = self.mempool.lock();
-        mempool.insert(Arc::new(candidate))?;
-        self.work.notify_one();
-        // Under the lock, so that it cannot come after a lowering for an emptied mempool.
-        self.demand.raise();
-        Ok(hash)
+        Ok(())
     }
 
     fn check_age(&self, candidate: &Candidate) -> Result<(), Refusal> {
@@ -291,7 +304,8 @@ impl Node {
     /// not seen.
     fn validate_body(&self, block: &Block) -> bool {
         let mut transactions = block.transactions.iter();
-        if transactions.any(|transaction| self.has_overrun(&transaction.hash())) {
+        if let Some(refusal) = transactions.find_map(|it| self.check_routes(it).err()) {
+            tracing::warn!(height = block.header.height, %refusal, "a proposal gets no vote");
             return false;
         }
         let unknown: Vec<Transaction> = {
@@ -310,9 +324,9 @@ impl Node {
             })
     }
 
-    /// What the chain's worker gives; nothing where it was given up, and the transaction that it
-    /// hung on is taken no more.
-    fn in_time<T>(&self, worked: Result<T, GivenUp>) -> Option<T> {
+    /// What the chain's worker gives for `blocks`; nothing where it was given up, and the route
+    /// that it hung on is suspended.
+    fn in_time<T>(&self, worked: Result<T, GivenUp>, blocks: &[Arc<Block>]) -> Option<T> {
         let given_up = match worked {
             Ok(result) => return Some(result),
             Err(given_up) => given_up,
@@ -322,37 +336,55 @@ impl Node {
             ?given_up,
             "a block was given up: a handler does not come back"
         );
-        if let Some(hash) = given_up.transaction {
-            self.overran.lock().insert(hash);
-            let mut mempool = self.mempool.lock();
-            let removed = mempool.remove(&hash);
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-            drop(mempool);
-            if removed.is_some() {
-                self.finality.supersede(&hash);
-            }
+        if let Some(at) = given_up.at {
+            self.suspend(at, blocks);
         }
         None
     }
 
-    /// Whether a handler was given up on this transaction.
-    fn has_overrun(&self, hash: &TransactionHash) -> bool {
-        self.overran.lock().contains(hash)
+    /// Suspends the route of an operation in one of `blocks` or in the mempool, and drops what
+    /// waits for it.
+    fn suspend(&self, At { transaction, step }: At, blocks: &[Arc<Block>]) {
+        let waiting = self.pending_transaction(&transaction);
+        let waiting = waiting.iter().map(|candidate| &candidate.transaction);
+        let mut known = blocks
+            .iter()
+            .flat_map(|block| &block.transactions)
+            .chain(waiting);
+        let found = known.find(|known| known.hash() == transaction);
+        let operation = found.and_then(|found| found.operations.get(step));
+        if let Some(operation) = operation
+            && let Ok(route) = self.executor.route(&operation.request)
+        {
+            self.suspensions.suspend(route, self.now());
+            self.drop_waiting(|mempool| {
+                mempool.take_out(|transaction| self.check_routes(transaction).is_err())
+            });
+        }
     }
 
-    /// Drops transactions that no block may take any more.
-    fn expire(&self, now: Timestamp) {
-        let expired = {
+    /// Refuses a transaction with an operation whose route is suspended.
+    fn check_routes(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        if self.suspensions.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let routes = transaction.operations.iter();
+        let mut routes = routes.flat_map(|operation| self.executor.route(&operation.request));
+        routes.try_for_each(|route| self.suspensions.check(route, now))
+    }
+
+    /// Drops transactions that no block may take any more, and tells who waits for them.
+    fn drop_waiting(&self, take_out: impl FnOnce(&mut Mempool) -> Vec<Arc<Candidate>>) {
+        let dropped = {
             let mut mempool = self.mempool.lock();
-            let expired = mempool.expire(now);
+            let dropped = take_out(&mut mempool);
             if mempool.is_empty() {
                 self.demand.lower();
             }
-            expired
+            dropped
         };
-        for candidate in expired {
+        for candidate in dropped {
             self.finality.supersede(&candidate.hash);
         }
     }
@@ -376,43 +408,6 @@ impl Node {
         }
     }
 
-    /// The transaction at a place in the ledger, and its outcome.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger cannot be read.
-    pub fn transaction_at(&self, location: Location) -> Result<(Transaction, Outcome), Refusal> {
-        let missing = || StoreError::Database(format!("block {} is missing", location.height));
-        let block = self.store.block(location.height)?.ok_or_else(missing)?;
-        let index = location.index as usize;
-        match (block.transactions.get(index), block.outcomes.get(index)) {
-            (Some(transaction), Some(outcome)) => Ok((transaction.clone(), outcome.clone())),
-            _ => Err(missing().into()),
-        }
-    }
-
-    /// The receipt of the transaction at a place in the ledger; none yet where no block at or
-    /// above it has a certificate of its own here.
-    ///
-    /// # Errors
-    ///
-    /// Where the ledger cannot be read.
-    pub fn receipt(&self, location: Location) -> Result<Option<Receipt>, Refusal> {
-        let Location { height, index } = location;
-        let Some(certified) = self.store.certified_from(height)? else {
-            return Ok(None);
-        };
-        let block = self.store.block(height)?;
-        let certificate = self.store.certificate(certified)?;
-        let mut descendants = Vec::new();
-        for above in height + 1..=certified.min(height + MAX_DESCENDANTS as u64) {
-            descendants.extend(self.store.block(above)?.map(|block| block.header.clone()));
-        }
-        Ok(block
-            .zip(certificate)
-            .and_then(|(block, certificate)| Receipt::new(&block, index, descendants, certificate)))
-    }
-
     /// Makes what is final durable and stops the node's own threads.
     pub fn stop(&self) {
         self.intake.stop();
@@ -422,39 +417,79 @@ impl Node {
     /// Takes out of the mempool what a final block settled, and tells who waits.
     fn settle(&self, block: &Block) {
         let height = block.header.height;
-        let mut superseded = Vec::new();
-        {
-            let mut mempool = self.mempool.lock();
-            for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
-                mempool.remove(&transaction.hash());
-                if *outcome != Outcome::Committed {
+        let hashes = block.transactions.iter().map(Transaction::hash);
+        let hashes: Vec<TransactionHash> = hashes.collect();
+        self.drop_waiting(|mempool| {
+            let mut superseded = Vec::new();
+            for (index, hash) in hashes.iter().enumerate() {
+                mempool.remove(hash);
+                if block.outcomes.get(index) != Some(&Outcome::Committed) {
                     continue;
                 }
-                for id in transaction.operation_ids() {
+                for id in block.transactions[index].operation_ids() {
                     for other in mempool.with_operation(&id) {
                         superseded.extend(mempool.remove(&other.hash));
                     }
                 }
             }
-            if mempool.is_empty() {
-                self.demand.lower();
-            }
-        }
-        for (index, (transaction, outcome)) in
-            block.transactions.iter().zip(&block.outcomes).enumerate()
-        {
-            let landed = Landed {
-                height,
-                index: index as u32,
-                outcome: outcome.clone(),
-            };
-            self.finality.land(transaction.hash(), landed);
-        }
-        for candidate in superseded {
-            self.finality.supersede(&candidate.hash);
+            superseded
+        });
+        for ((hash, outcome), index) in hashes.into_iter().zip(&block.outcomes).zip(0..) {
+            let outcome = outcome.clone();
+            self.finality.land(
+                hash,
+                Landed {
+                    height,
+                    index,
+                    outcome,
+                },
+            );
         }
         self.finality.advance(height);
         self.metrics.count(block);
+    }
+}
+
+impl Originator for Node {
+    fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn finality(&self) -> &Finality {
+        &self.finality
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn waiting(&self, id: &OperationId) -> Option<Transaction> {
+        let waiting = self.mempool.lock().with_operation(id).into_iter().next();
+        waiting.map(|candidate| candidate.transaction.clone())
+    }
+
+    fn submit(&self, transaction: Transaction) -> Result<(), Refusal> {
+        self.submit_validated(Candidate::new(transaction)).map(drop)
     }
 }
 
@@ -464,7 +499,7 @@ impl Application for Node {
     }
 
     fn propose(&self, proposal: &Proposal, ancestors: &[Arc<Block>]) -> Option<Block> {
-        self.expire(proposal.now);
+        self.drop_waiting(|mempool| mempool.expire(proposal.now));
         let known = ancestors.to_vec();
         let excluded = self.worker.finish(|chain| chain.included(&known));
         let candidates = self
@@ -475,7 +510,7 @@ impl Application for Node {
         let built = self
             .worker
             .run(move |chain| chain.build(&asked, &known, &candidates));
-        match self.in_time(built)? {
+        match self.in_time(built, ancestors)? {
             Ok(block) => block,
             Err(error) => {
                 tracing::warn!(%error, "no block can be built here");
@@ -492,7 +527,8 @@ impl Application for Node {
         let verdict = self
             .worker
             .run(move |chain| chain.check(&checked, &known, now));
-        match self.in_time(verdict) {
+        let blocks = [ancestors, std::slice::from_ref(block)].concat();
+        match self.in_time(verdict, &blocks) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 self.metrics.refused_proposals.inc();

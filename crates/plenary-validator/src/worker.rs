@@ -5,12 +5,11 @@
 //! gives the handler up), but a Byzantine one can, and every validator that builds or checks a
 //! block with it would stand still. So blocks are built and checked on threads that can be given
 //! up: the chain that the thread holds is left to it, and a new one is opened on the store, which
-//! has all that is final. The transaction that was running is named, so that the node can refuse
-//! it from then on. Making a block final has no limit: a quorum has executed it in time.
+//! has all that is final. The operation that was running is named, so that the node can refuse its
+//! route for a while. Making a block final has no limit: a quorum has executed it in time.
 
-use crate::chain::{Chain, ChainError, Running};
+use crate::chain::{At, Chain, ChainError, Running};
 use parking_lot::Mutex;
-use plenary_types::TransactionHash;
 use std::{
     sync::{Arc, mpsc},
     thread,
@@ -25,14 +24,14 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Work that did not come back within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GivenUp {
-    /// The transaction that was running.
-    pub transaction: Option<TransactionHash>,
+    /// The operation that was running.
+    pub at: Option<At>,
 }
 
 /// The chain that work is done on, until it is given up.
 struct Current {
     chain: Mutex<Chain>,
-    /// The transaction that the chain is executing.
+    /// The operation that the chain is executing.
     running: Running,
 }
 
@@ -92,9 +91,9 @@ impl Worker {
         {
             return Ok(result);
         }
-        let transaction = *current.running.lock();
+        let at = *current.running.lock();
         self.replace(&current);
-        Err(GivenUp { transaction })
+        Err(GivenUp { at })
     }
 
     /// Runs `work` on the chain for as long as it takes.

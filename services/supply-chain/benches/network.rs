@@ -5,7 +5,9 @@
 //! ```
 //!
 //! Prints one table: latency of a single client, throughput of a closed loop, memory, what rest
-//! costs, and how fast a validator catches up that was away. Clients run in this process, on the
+//! costs, and how fast a validator catches up that was away, once while the others were under full
+//! load and once under a moderate one. `--only latency`, `rest`, `load` or `catch-up` leaves the
+//! rest out. Clients run in this process, on the
 //! same machine, so they take their share of it. Linux only: it reads `/proc`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -24,6 +26,12 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_supply-chain");
 const TICKS: f64 = 100.0;
 /// How many requests the latency is measured on, after as many that are not counted as this /10.
 const SEQUENTIAL: usize = 500;
+/// How many clients are full load for the validators that are left when one is away.
+const FULL: usize = 50;
+/// How many clients are a moderate load.
+const MODERATE: usize = 10;
+/// How long a validator is away.
+const AWAY: Duration = Duration::from_secs(20);
 
 struct Node {
     directory: PathBuf,
@@ -110,6 +118,13 @@ fn argument(name: &str, default: usize) -> usize {
     let arguments: Vec<String> = std::env::args().collect();
     let at = arguments.iter().position(|argument| argument == name);
     at.map_or(default, |at| arguments[at + 1].parse().unwrap())
+}
+
+/// Whether a part of the measurements is asked for.
+fn wanted(part: &str) -> bool {
+    let arguments: Vec<String> = std::env::args().collect();
+    let at = arguments.iter().position(|argument| argument == "--only");
+    at.is_none_or(|at| arguments[at + 1] == part)
 }
 
 fn network(validators: usize) -> (TempDir, Vec<Node>) {
@@ -200,11 +215,18 @@ async fn main() {
     }
     row("validators", validators);
     row("from nothing to ready, ms", started.elapsed().as_millis());
-    latency(&client, &nodes).await;
-    rest(&nodes).await;
-    load(&client, &nodes, clients, seconds).await;
-    if validators < 8 {
-        catch_up(&client, &mut nodes, clients).await;
+    if wanted("latency") {
+        latency(&client, &nodes).await;
+    }
+    if wanted("rest") {
+        rest(&nodes).await;
+    }
+    if wanted("load") {
+        load(&client, &nodes, clients, seconds).await;
+    }
+    if wanted("catch-up") && validators < 8 {
+        catch_up(&client, &mut nodes, FULL, "full load").await;
+        catch_up(&client, &mut nodes, MODERATE, "moderate load").await;
     }
 }
 
@@ -316,30 +338,41 @@ async fn load(client: &Client, nodes: &[Node], clients: usize, seconds: u64) {
     row("height", heights);
 }
 
-/// Kills a validator, lets the chain grow, starts it again and times how it follows.
-async fn catch_up(client: &Client, nodes: &mut [Node], clients: usize) {
+/// Kills a validator, lets the chain grow under `clients`, starts it again and times how it follows.
+async fn catch_up(client: &Client, nodes: &mut [Node], clients: usize, load: &str) {
     let last = nodes.len() - 1;
     let _ = nodes[last].process.kill();
     let _ = nodes[last].process.wait();
     let from = height(client, &nodes[0]).await.unwrap_or_default();
     let start = Instant::now();
-    let end = start + Duration::from_secs(20);
-    let loops = (0..clients.min(50)).map(|index| {
+    let end = start + AWAY;
+    let loops = (0..clients).map(|index| {
         let (client, url) = (client.clone(), nodes[index % last].url.clone());
         tokio::spawn(async move {
+            let mut done = 0_u64;
             while Instant::now() < end {
-                operate(&client, &url).await;
+                done += u64::from(operate(&client, &url).await.is_some());
             }
+            done
         })
     });
+    let mut done = 0;
     for task in loops.collect::<Vec<_>>() {
-        task.await.unwrap();
+        done += task.await.unwrap();
     }
     let grew = start.elapsed().as_secs_f64();
     let target = height(client, &nodes[0]).await.unwrap_or_default();
     let start = Instant::now();
     nodes[last].process = Node::spawn(&nodes[last].directory);
-    while height(client, &nodes[last]).await.unwrap_or_default() < target {
+    let mut following = None;
+    loop {
+        let reached = height(client, &nodes[last]).await.unwrap_or_default();
+        if reached > from {
+            following.get_or_insert_with(|| start.elapsed());
+        }
+        if reached >= target {
+            break;
+        }
         assert!(
             start.elapsed() < Duration::from_secs(120),
             "it does not catch up"
@@ -347,13 +380,24 @@ async fn catch_up(client: &Client, nodes: &mut [Node], clients: usize) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let took = start.elapsed().as_secs_f64();
-    row("blocks missed", target - from);
+    let spent = nodes[last].processor();
+    let about = |what: &str| format!("after {load}: {what}");
+    row(&about("operations missed"), done);
+    row(&about("blocks missed"), target - from);
     row(
-        "catching up, s, start of the process included",
+        &about("s to the first of them, start included"),
+        format!("{:.2}", following.unwrap_or_default().as_secs_f64()),
+    );
+    row(
+        &about("s to the last of them, start included"),
         format!("{took:.2}"),
     );
     row(
-        "times faster than the chain grew",
+        &about("s of processor time until then"),
+        format!("{spent:.2}"),
+    );
+    row(
+        &about("times faster than the chain grew"),
         format!("{:.1}", grew / took),
     );
 }

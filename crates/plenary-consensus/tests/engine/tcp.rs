@@ -136,6 +136,28 @@ fn an_engine_that_cannot_write_says_so_and_the_others_go_on() {
         .for_each(|engine| engine.stop().unwrap());
 }
 
+/// A disk that is full for whoever tries it; what the engine itself meets is a file in its way.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_engine_on_a_full_disk_says_what_to_do() {
+    let (genesis, keys) = network(4);
+    let addresses = addresses(4);
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&genesis, &keys, &addresses, directory.path(), 0);
+    let own = config.directory.clone();
+    std::fs::create_dir_all(&own).unwrap();
+    std::os::unix::fs::symlink("/dev/full", own.join("probe")).unwrap();
+    std::fs::write(own.join("files"), b"a file where a directory would be").unwrap();
+    let log = Log::new(&genesis);
+    let error = start(config, log.clone(), log.demand.clone()).unwrap_err();
+    assert!(matches!(error, EngineError::Full { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("free some, then start the node again"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_configuration_that_cannot_work_is_refused_with_a_reason() {
     let (genesis, keys) = network(4);

@@ -7,6 +7,7 @@ use super::{
     turns::Turns,
     verify::{Link, Verifier},
 };
+use parking_lot::Mutex;
 use plenary_store::Entry;
 use plenary_types::{Genesis, Header, PublicKey};
 use plenary_validator::frames::Frame;
@@ -49,8 +50,7 @@ pub struct Status {
 pub struct Follower {
     shared: Arc<Shared>,
     stopping: watch::Sender<bool>,
-    following: JoinHandle<()>,
-    executing: thread::JoinHandle<()>,
+    running: Mutex<Option<(JoinHandle<()>, thread::JoinHandle<()>)>>,
 }
 
 /// What the stages tell.
@@ -120,8 +120,7 @@ pub fn start_with(
     Ok(Follower {
         shared,
         stopping,
-        following,
-        executing,
+        running: Mutex::new(Some((following, executing))),
     })
 }
 
@@ -147,11 +146,14 @@ impl Follower {
     }
 
     /// Stops it, once the chain has taken the block that it is at.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.stopping.send_replace(true);
-        // A task or thread that panicked has stopped as well.
-        let _ = self.following.await;
-        let _ = tokio::task::spawn_blocking(move || self.executing.join()).await;
+        let running = self.running.lock().take();
+        if let Some((following, executing)) = running {
+            // A task or thread that panicked has stopped as well.
+            let _ = following.await;
+            let _ = tokio::task::spawn_blocking(move || executing.join()).await;
+        }
     }
 }
 
@@ -237,7 +239,7 @@ impl Following {
     async fn follow(&mut self, index: usize, claimed: Option<u64>) -> End {
         let source = &self.sources[index];
         self.shared.source.send_replace((source.key, false));
-        let response = match source.open(self.tip.height + 1, self.timing.grace).await {
+        let response = match source.open(self.tip.height + 1, self.timing.answer).await {
             Ok(response) => response,
             Err(failure) => return End::Failed(failure),
         };
@@ -310,9 +312,9 @@ impl VerifyStage {
         let finals = self.verifier.push(block, certificate);
         for entry in finals.map_err(|invalid| failed(invalid.into()))? {
             let link = Link::from(&entry.block.header);
+            self.shared.verified.send_replace(link.height);
             self.finals.blocking_send(entry).map_err(|_| End::Over)?;
             self.tip = link;
-            self.shared.verified.send_replace(link.height);
         }
         Ok(())
     }

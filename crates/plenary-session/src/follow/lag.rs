@@ -58,7 +58,7 @@ impl Watch<'_> {
                 continue;
             };
             asked = other;
-            let answer = self.sources[other].height(self.timing.grace).await;
+            let answer = self.sources[other].height(self.timing.answer).await;
             let Ok(claimed) = answer else { continue };
             self.turns.claims(other, claimed);
             let have = *self.verified.borrow();

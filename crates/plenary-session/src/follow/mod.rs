@@ -44,8 +44,9 @@ pub struct Timing {
     pub silence: Duration,
     /// How often another validator is asked how far it is.
     pub ask: Duration,
-    /// How long a validator has for an answer, and a stream for the next block once somebody claims
-    /// that there is one.
+    /// How long a validator has to answer.
+    pub answer: Duration,
+    /// How long a stream has for the next block once somebody claims that there is one.
     pub grace: Duration,
     /// A stream without a block that an honest validator had as long ago is too slow.
     pub late: Duration,
@@ -60,6 +61,7 @@ impl Default for Timing {
         Self {
             silence: Duration::from_secs(12),
             ask: Duration::from_secs(2),
+            answer: Duration::from_secs(3),
             grace: Duration::from_secs(1),
             late: Duration::from_secs(10),
             backoff: Duration::from_millis(500),

@@ -64,7 +64,7 @@ pub struct Log {
 enum Mode {
     /// At once, in the caller: for simulations. No groups after a failure, or once stopped.
     Inline {
-        groups: Mutex<Option<Groups>>,
+        groups: Mutex<Option<Box<Groups>>>,
         failed: Mutex<Failed>,
     },
     /// In a thread of its own.
@@ -136,7 +136,7 @@ impl Log {
     ) -> Result<(Self, Vec<Recovered>), LogError> {
         let (groups, recovered) = Groups::open(backend, SLACK)?;
         let mode = Mode::Inline {
-            groups: Mutex::new(Some(groups)),
+            groups: Mutex::new(Some(Box::new(groups))),
             failed: Mutex::new(Box::new(failed)),
         };
         Ok((Self { mode }, recovered))
@@ -190,7 +190,7 @@ impl Log {
         match &self.mode {
             Mode::Inline { groups, failed } => {
                 let groups = groups.lock().take();
-                if let Some(Err(error)) = groups.map(Groups::close) {
+                if let Some(Err(error)) = groups.map(|groups| groups.close()) {
                     failed.lock()(error.to_string());
                 }
             }

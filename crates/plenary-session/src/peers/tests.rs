@@ -70,14 +70,18 @@ struct Node {
 }
 
 impl Node {
+    async fn event(&mut self) -> Event {
+        in_time(self.events.recv()).await.unwrap()
+    }
+
     /// Skips to the next event that is `wanted`.
     async fn until(&mut self, wanted: Event) {
-        while self.events.recv().await.unwrap() != wanted {}
+        while self.event().await != wanted {}
     }
 
     async fn message(&mut self) -> (PublicKey, Bytes) {
         loop {
-            if let Message(from, message) = self.events.recv().await.unwrap() {
+            if let Message(from, message) = self.event().await {
                 return (from, message);
             }
         }
@@ -161,10 +165,18 @@ fn public(seed: u8) -> PublicKey {
     key(seed).public_key()
 }
 
+/// Turns waiting for ever into a failure.
+async fn in_time<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), event)
+        .await
+        .unwrap()
+}
+
 /// Whether the other end has closed the connection: waits until it has.
 async fn closed(stream: &mut (impl AsyncReadExt + Unpin)) -> bool {
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.is_err() || rest.is_empty()
+    let read = in_time(stream.read_to_end(&mut rest)).await;
+    read.is_err() || rest.is_empty()
 }
 
 #[tokio::test]

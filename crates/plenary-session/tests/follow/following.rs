@@ -13,6 +13,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 const PATIENT: Timing = Timing {
     silence: NEVER,
     ask: NEVER,
+    answer: NEVER,
     grace: NEVER,
     late: NEVER,
     backoff: Duration::from_millis(1),
@@ -28,8 +29,8 @@ const WATCHFUL: Timing = Timing {
 
 /// What was taken: hashes in order, and how high the world's chain was then.
 #[derive(Default)]
-struct Recorder {
-    taken: watch::Sender<Vec<(BlockHash, u64)>>,
+pub struct Recorder {
+    pub taken: watch::Sender<Vec<(BlockHash, u64)>>,
     world: Option<watch::Receiver<Vec<Entry>>>,
     refuse: Option<u64>,
 }
@@ -233,7 +234,7 @@ async fn a_validator_that_withholds_blocks_is_left_for_one_that_has_them() {
     let scripts = vec![Script::until(3, Then::Live), Script::honest()];
     let run = Run::start(World::new(6), scripts, WATCHFUL).await;
     run.is_whole().await;
-    assert_eq!(run.opened(1), [4]);
+    assert_eq!(run.opened(1)[0], 4);
 }
 
 #[tokio::test]

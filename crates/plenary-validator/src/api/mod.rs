@@ -2,15 +2,18 @@
 //! the service's routes at the root.
 
 mod blocks;
+mod drafts;
 mod events;
 mod evidence;
 mod health;
-mod openapi;
+pub mod openapi;
 mod receipts;
 mod service;
 mod state;
 mod status;
 mod transactions;
+
+pub use transactions::accepted;
 
 use crate::{http::Failure, node::Node};
 use axum::{
@@ -69,6 +72,7 @@ pub fn router(api: Api) -> Router {
         .route("/blocks", get(blocks::blocks))
         .route("/blocks/{height}", get(blocks::block))
         .route("/transactions", post(transactions::submit))
+        .route("/drafts", post(drafts::submit))
         .route("/transactions/{hash}", get(transactions::transaction))
         .route("/receipts/{hash}", get(receipts::receipt))
         .route("/state/{table}/{key}", get(state::entry))

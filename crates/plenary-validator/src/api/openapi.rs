@@ -2,10 +2,11 @@
 
 use super::Api;
 use axum::{Json, extract::State};
+use plenary_service::Service;
 use serde_json::{Map, Value, json};
 
 /// One resource of the framework: method, path, summary, path parameters, success status.
-type Resource = (
+pub type Resource = (
     &'static str,
     &'static str,
     &'static str,
@@ -50,6 +51,15 @@ const RESOURCES: &[Resource] = &[
         "post",
         "/plenary/v1/transactions",
         "Submit a transaction and wait for its outcome (Prefer: respond-async, wait=N)",
+        &[],
+        "200",
+    ),
+    (
+        "post",
+        "/plenary/v1/drafts",
+        "Submit a session that no session node serves, with the client's signatures and what it \
+         was answered, canonically encoded, and wait for its outcome (Prefer: respond-async, \
+         wait=N)",
         &[],
         "200",
     ),
@@ -100,11 +110,16 @@ const RESOURCES: &[Resource] = &[
 ];
 
 pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
-    let mut paths = match api.node.executor.service().openapi_paths() {
+    Json(document(api.node.executor.service(), RESOURCES))
+}
+
+/// The description of a node that serves a service's routes and the framework's `resources`.
+pub fn document(service: &Service, resources: &[Resource]) -> Value {
+    let mut paths = match service.openapi_paths() {
         Value::Object(paths) => paths,
         _ => Map::new(),
     };
-    for (method, path, summary, parameters, success) in RESOURCES {
+    for (method, path, summary, parameters, success) in resources {
         let parameters = parameters.iter().map(|name| {
             json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
         });
@@ -117,10 +132,11 @@ pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
                 "default": { "$ref": "#/components/responses/Problem" },
             },
         });
-        paths.insert((*path).to_owned(), json!({ *method: operation }));
+        let item = paths.entry(*path).or_insert_with(|| json!({}));
+        item[*method] = operation;
     }
-    let service = &api.node.genesis.service;
-    Json(json!({
+    let service = service.id();
+    json!({
         "openapi": "3.1.0",
         "info": { "title": service.name, "version": service.version },
         "paths": paths,
@@ -137,7 +153,7 @@ pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
             },
             "schemas": { "Problem": problem_schema() },
         },
-    }))
+    })
 }
 
 fn problem_schema() -> Value {

@@ -1,7 +1,7 @@
 //! `GET receipts/{hash}`: the proof of a transaction's outcome, to be checked offline.
 
 use super::{Api, bad_path, not_found};
-use crate::http::Failure;
+use crate::{http::Failure, lookup::receipt_at};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -15,7 +15,7 @@ pub(super) async fn receipt(
     let Path(hash) = hash.map_err(bad_path)?;
     let located = api.node.store.transaction(&hash)?;
     let location = located.ok_or_else(|| not_found("final transaction", hash))?;
-    let receipt = api.node.receipt(location)?;
+    let receipt = receipt_at(&api.node.store, location)?;
     let receipt = receipt.ok_or_else(|| {
         let detail = "the block is final, but this node has not yet got a certificate above it";
         Problem::new(503, "certificate-pending", detail)

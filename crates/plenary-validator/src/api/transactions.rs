@@ -7,6 +7,8 @@ use crate::{
     error::Refusal,
     finality::{Ending, Landed},
     http::{Failure, read_body, set, wait},
+    lookup::transaction_at,
+    mempool::Candidate,
 };
 use axum::{
     Json,
@@ -26,13 +28,25 @@ pub(super) async fn submit(
     let body = read_body(body, MAX_TRANSACTION_BYTES).await?;
     let transaction: Transaction =
         plenary_types::decode(body).map_err(|error| Refusal::Encoding(error.to_string()))?;
-    let hash = transaction.hash();
+    transaction
+        .validate(&api.node.genesis)
+        .map_err(Refusal::from)?;
+    land(&api, &headers, Candidate::new(transaction)).await
+}
+
+/// Submits a transaction that is known to be valid, and waits for its outcome.
+pub(super) async fn land(
+    api: &Api,
+    headers: &HeaderMap,
+    candidate: Candidate,
+) -> Result<Response, Failure> {
+    let hash = candidate.hash;
     let waiter = api.node.finality.wait(hash);
-    if let Err(refusal) = api.node.submit(transaction) {
+    if let Err(refusal) = api.node.submit_validated(candidate) {
         api.node.finality.forget(&hash);
         return Err(refusal.into());
     }
-    match tokio::time::timeout(wait(&headers), waiter).await {
+    match tokio::time::timeout(wait(headers), waiter).await {
         Ok(Ok(Ending::Landed(landed))) => Ok(ended(hash, &landed)),
         Ok(Ok(Ending::Superseded)) => Err(Failure(
             plenary_types::Problem::conflict(
@@ -50,7 +64,7 @@ pub(super) async fn submit(
 }
 
 /// 202: it is on its way, and where to ask for it.
-pub(super) fn accepted(hash: TransactionHash) -> Response {
+pub fn accepted(hash: TransactionHash) -> Response {
     let location = format!("/plenary/v1/transactions/{hash}");
     let body = json!({ "hash": hash, "status": "pending", "location": location });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
@@ -96,7 +110,7 @@ pub(super) async fn transaction(
 fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
     let location = api.node.store.transaction(&hash)?;
     let transaction = match location {
-        Some(location) => Some(api.node.transaction_at(location)?.0),
+        Some(location) => Some(transaction_at(&api.node.store, location)?.0),
         None => api
             .node
             .pending_transaction(&hash)
@@ -112,7 +126,7 @@ fn encoded(api: &Api, hash: TransactionHash) -> Result<Response, Failure> {
 
 fn found(api: &Api, hash: TransactionHash) -> Result<Json<Value>, Failure> {
     if let Some(location) = api.node.store.transaction(&hash)? {
-        let (transaction, outcome) = api.node.transaction_at(location)?;
+        let (transaction, outcome) = transaction_at(&api.node.store, location)?;
         let mut value = describe(&transaction);
         value["status"] = "final".into();
         value["height"] = location.height.into();

@@ -296,8 +296,8 @@ impl World {
         author: Author,
     ) -> Option<Candidate> {
         self.tick();
-        match originate(self.node(validator), request, author).unwrap() {
-            Originated::Transaction(candidate) => Some(candidate),
+        match originate(&**self.node(validator), request, author).unwrap() {
+            Originated::Transaction(transaction) => Some(Candidate::new(transaction)),
             Originated::Refused(_) => None,
         }
     }

@@ -5,6 +5,7 @@
 mod api;
 mod blocks;
 mod direct;
+mod drafts;
 mod network;
 mod refusals;
 

@@ -11,6 +11,7 @@ use plenary_types::{
     block::{outcomes_root, transactions_root},
     evidence::Evidence,
 };
+use plenary_validator::mempool::Candidate;
 use plenary_validator::{
     direct::{Originated, originate},
     node::Node,
@@ -263,11 +264,12 @@ fn a_validator_that_runs_twice_changes_nothing() {
                 let author = Author::Anonymous {
                     nonce: Bytes::from(vec![index as u8; 32]),
                 };
-                let Originated::Transaction(candidate) = originate(twin, request, author).unwrap()
+                let Originated::Transaction(transaction) =
+                    originate(&**twin, request, author).unwrap()
                 else {
                     panic!("a deposit is never refused");
                 };
-                twin.submit_validated(candidate).unwrap();
+                twin.submit_validated(Candidate::new(transaction)).unwrap();
             }
             deposits(&mut world, &[0, 1, 2]).await;
             world.settle(PATIENCE).await;

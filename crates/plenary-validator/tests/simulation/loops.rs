@@ -5,9 +5,30 @@ use crate::{
     world::{World, link, run},
 };
 use bytes::Bytes;
-use plenary_types::{Author, Method, Operation, Response, Transaction};
-use plenary_validator::mempool::Candidate;
+use plenary_types::{Author, Method, Operation, Response, Transaction, encode};
+use plenary_validator::{guard::MOST_ABANDONED, mempool::Candidate};
 use std::{sync::atomic::Ordering, time::Duration};
+
+/// What a Byzantine originator makes up, where an honest one would hang.
+fn looping(world: &World, nonce: u8) -> Candidate {
+    let operation = Operation {
+        request: bank::request(Method::Post, "/loops", &()),
+        author: Author::Anonymous {
+            nonce: Bytes::copy_from_slice(&[nonce]),
+        },
+        time: world.network.now(),
+        reads: Vec::new(),
+        response: Response {
+            status: 200,
+            content_type: "application/json".into(),
+            body: Bytes::from_static(b"true"),
+        },
+    };
+    let (genesis, service) = (world.genesis.hash(), world.genesis.service.clone());
+    let key = world.node(3).key;
+    let transaction = Transaction::sign(&key, &genesis, service, vec![operation], None, Vec::new());
+    Candidate::new(transaction.unwrap())
+}
 
 #[test]
 fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
@@ -16,27 +37,8 @@ fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
         world.deposit(0, 1);
         world.settle(Duration::from_secs(60)).await;
 
-        // An honest originator would hang on it; this one makes up the response.
-        let operation = Operation {
-            request: bank::request(Method::Post, "/loops", &()),
-            author: Author::Anonymous {
-                nonce: Bytes::from_static(b"loop"),
-            },
-            time: world.network.now(),
-            reads: Vec::new(),
-            response: Response {
-                status: 200,
-                content_type: "application/json".into(),
-                body: Bytes::from_static(b"true"),
-            },
-        };
-        let (genesis, service) = (world.genesis.hash(), world.genesis.service.clone());
-        let key = world.node(3).key;
-        let transaction =
-            Transaction::sign(&key, &genesis, service, vec![operation], None, Vec::new());
-        let looping = Candidate::new(transaction.unwrap());
-        let hash = world.submit(3, looping);
-
+        let candidate = looping(&world, 0);
+        let hash = world.submit(3, candidate);
         for validator in 0..4 {
             world.deposit(validator, 2);
         }
@@ -45,6 +47,21 @@ fn a_handler_that_never_comes_back_gets_into_no_block_and_stops_nobody() {
         for node in world.nodes() {
             assert!(node.store.transaction(&hash).unwrap().is_none());
         }
+
+        // More of the same costs nobody a second thread, and the other routes go on.
+        for nonce in 1..=2 * MOST_ABANDONED as u8 {
+            let message = encode(&looping(&world, nonce).transaction);
+            for node in world.nodes() {
+                node.receive_all([message.clone()]);
+            }
+        }
+        for validator in 0..4 {
+            world.deposit(validator, 3);
+        }
+        world.settle(Duration::from_secs(60)).await;
+        world.assert_agreement_and_validity();
+        let abandoned = world.nodes().map(|node| node.guard.abandoned());
+        assert!(abandoned.max() <= Some(1));
         bank::RELEASED.store(true, Ordering::Relaxed);
     });
 }

@@ -86,7 +86,9 @@ async fn outcome(world: &mut World, hash: TransactionHash) -> Outcome {
                 .nodes()
                 .map(|node| {
                     let location = node.store.transaction(&hash).unwrap().unwrap();
-                    let receipt = node.receipt(location).unwrap().unwrap();
+                    let receipt = plenary_validator::lookup::receipt_at(&node.store, location)
+                        .unwrap()
+                        .unwrap();
                     receipt.verify(&world.genesis).unwrap();
                     receipt.outcome
                 })

@@ -38,6 +38,31 @@ fn all_that_wait_share_one_sync_and_are_acknowledged_in_the_order_of_appending()
 }
 
 #[test]
+fn the_logs_thread_tells_of_a_full_disk_once_and_completes_nothing_more() {
+    let disk = Disk::new();
+    let (tell, told) = mpsc::channel();
+    let (log, _) = Log::grouped(file(&disk), move |text| tell.send(text).unwrap()).unwrap();
+    let (acknowledge, acknowledged) = mpsc::channel();
+    let append = |index: usize| {
+        let acknowledge = acknowledge.clone();
+        let entry = entry(&session(1), index, 100);
+        log.append(session(1), entry, move || acknowledge.send(index).unwrap());
+    };
+    append(0);
+    assert_eq!(acknowledged.recv().unwrap(), 0);
+    disk.fill_after(0);
+    append(1);
+    assert!(told.recv().unwrap().contains("free some, then start"));
+    disk.free();
+    append(2);
+    log.stop();
+    assert!(told.recv().is_err(), "told once");
+    assert!(acknowledged.try_recv().is_err());
+    let found = read(&disk).unwrap();
+    assert_eq!(found[&session(1)][0], entry(&session(1), 0, 100));
+}
+
+#[test]
 fn what_was_forgotten_before_the_log_was_stopped_does_not_come_back() {
     for grouped in [true, false] {
         let disk = Disk::new();

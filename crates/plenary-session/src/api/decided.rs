@@ -1,0 +1,126 @@
+//! What layer 1 decided of a session, as this node has verified it.
+
+use super::{Api, bad_path, refuse};
+use crate::{node::Node, session::Entry, session::Status};
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
+use plenary_types::{
+    OperationId, Outcome, Problem, Receipt, SessionId, Stage, StateKey, TransactionHash,
+};
+use plenary_validator::{
+    direct,
+    finality::Landed,
+    http::Failure,
+    lookup::{receipt_at, transaction_at},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Waits until a session is decided: its transaction and where that is. Nothing where it takes
+/// longer.
+pub(super) async fn wait(entry: &Entry, limit: Duration) -> Option<(TransactionHash, Landed)> {
+    let decided = entry.feed.bell.until(|| match &entry.live.lock().status {
+        Status::Decided(transaction, landed) => Some((*transaction, landed.clone())),
+        _ => None,
+    });
+    tokio::time::timeout(limit, decided).await.ok()
+}
+
+/// A session that this node has no longer, because it is committed.
+pub(super) fn in_ledger(
+    node: &Node,
+    id: SessionId,
+) -> Result<Option<(TransactionHash, Landed)>, Failure> {
+    let located = node.store.operation(&OperationId(id.0)).map_err(refuse)?;
+    let Some(location) = located else {
+        return Ok(None);
+    };
+    let (transaction, outcome) = transaction_at(&node.store, location).map_err(refuse)?;
+    let landed = Landed {
+        height: location.height,
+        index: location.index,
+        outcome,
+    };
+    Ok(Some((transaction.hash(), landed)))
+}
+
+/// What layer 1 decided against a session; nothing where it is committed.
+pub(super) fn problem(
+    node: &Node,
+    transaction: TransactionHash,
+    landed: &Landed,
+) -> Option<Problem> {
+    let problem = direct::decided(transaction, &landed.outcome)?;
+    let Outcome::Conflict { keys, .. } = &landed.outcome else {
+        return Some(problem);
+    };
+    let detail = "others changed what the session had read; nothing was applied: rebase it, or open another one";
+    let mut problem = problem;
+    problem.detail = detail.to_owned();
+    Some(match winner(node, keys) {
+        Some(winner) => problem.with("winner", winner.to_string()),
+        None => problem,
+    })
+}
+
+/// The transaction that changed one of the keys last.
+fn winner(node: &Node, keys: &[StateKey]) -> Option<TransactionHash> {
+    let (_, view) = node.store.state().latest();
+    let written = keys.iter().filter_map(|key| view.get(key).ok().flatten());
+    let version = written.map(|entry| entry.version).max()?;
+    let block = node.store.block(version.height).ok()??;
+    let winner = block.transactions.get(version.index as usize)?;
+    Some(winner.hash())
+}
+
+pub(super) async fn receipt(
+    State(api): State<Api>,
+    hash: Result<Path<TransactionHash>, PathRejection>,
+) -> Result<Json<Receipt>, Failure> {
+    let Path(hash) = hash.map_err(bad_path)?;
+    let receipt = find(&api, &hash)?;
+    receipt.map(Json).ok_or_else(|| unknown(hash))
+}
+
+fn find(api: &Api, hash: &TransactionHash) -> Result<Option<Receipt>, Failure> {
+    let store = &api.node.store;
+    match store.transaction(hash).map_err(refuse)? {
+        Some(location) => receipt_at(store, location).map_err(refuse),
+        None => Ok(None),
+    }
+}
+
+fn unknown(hash: TransactionHash) -> Failure {
+    Problem::not_found("transaction", hash)
+        .at(Stage::Layer1)
+        .into()
+}
+
+pub(super) async fn transaction(
+    State(api): State<Api>,
+    hash: Result<Path<TransactionHash>, PathRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Path(hash) = hash.map_err(bad_path)?;
+    let store = &api.node.store;
+    if let Some(location) = store.transaction(&hash).map_err(refuse)? {
+        let (transaction, outcome) = transaction_at(store, location).map_err(refuse)?;
+        return Ok(Json(json!({
+            "hash": hash,
+            "status": "final",
+            "height": location.height,
+            "index": location.index,
+            "outcome": outcome,
+            "service": transaction.service,
+            "originator": transaction.originator,
+            "session": transaction.session(),
+            "operations": transaction.operations.len(),
+            "endorsements": transaction.endorsements.iter().map(|one| one.key).collect::<Vec<_>>(),
+        })));
+    }
+    match api.node.is_submitted(&hash) {
+        true => Ok(Json(json!({ "hash": hash, "status": "pending" }))),
+        false => Err(unknown(hash)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The session node's HTTP API: the framework's own under `/plenary/v1/`, one module a resource,
+//! and the service's routes at the root. `docs/sessions.md` is its contract with clients.
+
+mod answer;
+mod decided;
+mod events;
+mod health;
+mod list;
+mod openapi;
+mod service;
+mod sessions;
+mod status;
+
+use crate::{
+    error::Refusal,
+    follow::Follower,
+    node::Node,
+    session::Entry,
+    step::{Asked, check_owner, lock},
+};
+use axum::{
+    Router,
+    extract::rejection::PathRejection,
+    http::HeaderMap,
+    routing::{any, get, post},
+};
+use plenary_types::{Author, Digest, Problem, PublicKey, Request, SessionId, Signature, Stage};
+use plenary_validator::http::Failure;
+use std::{str::FromStr, sync::Arc};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many requests are worked on at a time; more are refused at once.
+const MOST_REQUESTS: usize = 4_096;
+
+/// What every handler of the API has.
+#[derive(Clone)]
+pub struct Api {
+    /// The node.
+    pub node: Arc<Node>,
+    /// How it follows layer 1.
+    pub follower: Arc<Follower>,
+    /// The other session nodes that it is connected with.
+    pub connected: Arc<dyn Fn() -> Vec<PublicKey> + Send + Sync>,
+    slots: Arc<Semaphore>,
+}
+
+impl Api {
+    /// The API of a node.
+    pub fn new(
+        node: Arc<Node>,
+        follower: Arc<Follower>,
+        connected: impl Fn() -> Vec<PublicKey> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            node,
+            follower,
+            connected: Arc::new(connected),
+            slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
+        }
+    }
+
+    /// A place among the requests that are worked on.
+    fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let slot = self.slots.try_acquire();
+        slot.map_err(|_| refuse(Refusal::Overloaded(MOST_REQUESTS)))
+    }
+
+    /// The session of this name.
+    fn entry(&self, id: SessionId) -> Result<Arc<Entry>, Failure> {
+        let entry = self.node.sessions.get(&id);
+        entry.ok_or_else(|| refuse(Refusal::UnknownSession(id)))
+    }
+}
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let framework = Router::new()
+        .route("/status", get(status::status))
+        .route("/genesis", get(status::genesis))
+        .route("/evidence", get(status::evidence))
+        .route("/sessions", get(list::list).post(service::serve))
+        .route(
+            "/sessions/{id}",
+            get(sessions::show).delete(sessions::abort),
+        )
+        .route("/sessions/{id}/commit", post(sessions::commit))
+        .route("/sessions/{id}/rebase", post(sessions::rebase))
+        .route("/sessions/{id}/events", get(events::events))
+        .route("/receipts/{hash}", get(decided::receipt))
+        .route("/transactions/{hash}", get(decided::transaction))
+        .route("/openapi.json", get(openapi::openapi))
+        .fallback(any(unknown))
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
+        .nest("/plenary/v1", framework)
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .fallback(any(service::serve))
+        .with_state(api)
+}
+
+async fn unknown() -> Failure {
+    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
+    Problem::new(404, "unknown-resource", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+async fn wrong_method() -> Failure {
+    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
+    Problem::new(405, "method-not-allowed", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+fn bad_path(rejection: PathRejection) -> Failure {
+    Problem::bad_request("malformed-path", rejection.body_text())
+        .at(Stage::Request)
+        .into()
+}
+
+fn refuse(refusal: impl Into<Refusal>) -> Failure {
+    refusal.into().problem().into()
+}
+
+/// A header's value, where it is there.
+fn header<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<Option<T>, Failure> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    let malformed = || {
+        let detail = format_args!("the header {name} is malformed; docs/sessions.md has its form");
+        Failure(Problem::bad_request("malformed-header", detail).at(Stage::Request))
+    };
+    parsed.map(Some).ok_or_else(malformed)
+}
+
+/// What a request for a step says beside itself.
+fn asked(headers: &HeaderMap, request: Request, author: Author) -> Result<Asked, Failure> {
+    Ok(Asked {
+        request,
+        author,
+        token: header(headers, TOKEN)?,
+        seen: header::<Digest>(headers, "plenary-chain")?,
+        commitment: commitment(headers)?,
+    })
+}
+
+const TOKEN: &str = "plenary-session-token";
+
+fn commitment(headers: &HeaderMap) -> Result<Option<Signature>, Failure> {
+    header(headers, "plenary-commitment")
+}
+
+/// Checks that a request that is no step is by the session's owner.
+fn check_asker(entry: &Entry, headers: &HeaderMap, author: &Author) -> Result<(), Failure> {
+    let token: Option<String> = header(headers, TOKEN)?;
+    let live = lock(entry).map_err(refuse)?;
+    check_owner(entry, &live, author, token.as_deref()).map_err(refuse)
+}

@@ -1,0 +1,217 @@
+//! `sessions/{id}`: looking at one, committing it, giving it up, running it again.
+
+use super::{Api, answer, bad_path, check_asker, commitment, decided, refuse};
+use crate::{
+    commit::{Rerun, Word},
+    error::Refusal,
+    message::Owner,
+    session::{Entry, Live, Status, Step},
+    step::lock,
+};
+use axum::{
+    Json,
+    extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use plenary_types::{Response as Answered, SessionId, TransactionHash};
+use plenary_validator::{
+    finality::Landed,
+    http::{Failure, author, from_http, wait},
+    lookup::receipt_at,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+type Id = Result<Path<SessionId>, PathRejection>;
+
+pub(super) async fn show(State(api): State<Api>, id: Id) -> Result<Json<Value>, Failure> {
+    let Path(id) = id.map_err(bad_path)?;
+    if let Some(entry) = api.node.sessions.get(&id) {
+        return Ok(Json(describe(&api, &entry)?));
+    }
+    match decided::in_ledger(&api.node, id)? {
+        Some((transaction, landed)) => Ok(Json(json!({
+            "session": id,
+            "status": "committed",
+            "transaction": transaction,
+            "height": landed.height,
+        }))),
+        None => Err(refuse(Refusal::UnknownSession(id))),
+    }
+}
+
+fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
+    let live = lock(entry).map_err(refuse)?;
+    let limit = api.node.bounds.time_limit.as_millis() as u64;
+    let (transaction, landed) = match &live.status {
+        Status::Committing(transaction) => (Some(*transaction), None),
+        Status::Decided(transaction, landed) => (Some(*transaction), Some(landed.clone())),
+        _ => (None, None),
+    };
+    let why = landed.as_ref().and_then(|landed| {
+        let problem = decided::problem(&api.node, transaction?, landed)?;
+        serde_json::to_value(problem).ok()
+    });
+    Ok(json!({
+        "session": entry.id,
+        "status": live.status.name(),
+        "owner": match live.owner {
+            Owner::Client(key) => Some(key),
+            Owner::Token(_) => None,
+        },
+        "opened": live.opened,
+        "expires": live.opened.plus_ms(limit),
+        "chain": live.chain(),
+        "operations": live.steps.iter().map(|step| operation(&live, step)).collect::<Vec<_>>(),
+        "transaction": transaction,
+        "height": landed.map(|landed| landed.height),
+        "why": why,
+    }))
+}
+
+fn operation(live: &Live, step: &Step) -> Value {
+    let finality = match (&live.status, step.agreement.is_replicated()) {
+        (Status::Decided(_, landed), _) if landed.outcome == plenary_types::Outcome::Committed => {
+            "final"
+        }
+        (_, true) => "replicated",
+        (_, false) => "simulated",
+    };
+    json!({
+        "sequence": step.promise.sequence,
+        "operation": step.operation.id(),
+        "method": step.operation.request.method,
+        "target": step.operation.request.target,
+        "status": step.operation.response.status,
+        "node": step.promise.node,
+        "height": step.height,
+        "finality": finality,
+    })
+}
+
+/// The session that a request which is no step is about, once it is known to be its owner's.
+async fn owned(api: &Api, id: SessionId, http: HttpRequest) -> Result<Owned, Failure> {
+    let entry = api.entry(id)?;
+    let (parts, request) = from_http(http).await?;
+    let author = author(&parts, &request, api.node.genesis.clients, api.node.now())?;
+    check_asker(&entry, &parts.headers, &author)?;
+    Ok(Owned {
+        entry,
+        headers: parts.headers,
+    })
+}
+
+struct Owned {
+    entry: Arc<Entry>,
+    headers: axum::http::HeaderMap,
+}
+
+pub(super) async fn commit(
+    State(api): State<Api>,
+    id: Id,
+    http: HttpRequest,
+) -> Result<Response, Failure> {
+    let Path(id) = id.map_err(bad_path)?;
+    let _slot = api.slot()?;
+    if api.node.sessions.get(&id).is_none()
+        && let Some((transaction, landed)) = decided::in_ledger(&api.node, id)?
+    {
+        return committed(&api, id, transaction, &landed);
+    }
+    let Owned { entry, headers } = owned(&api, id, http).await?;
+    let last = lock(&entry).map_err(refuse)?.steps.last().cloned();
+    if let Some(step) = last {
+        let entry = entry.clone();
+        answer::endorsed(&api.node, &crate::step::Stepped { entry, step }).await?;
+    }
+    let word = Word::Whole(commitment(&headers)?);
+    api.node.commit(&entry, word).map_err(refuse)?;
+    let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await else {
+        return Ok(answer::on_its_way(id, entry.transaction()));
+    };
+    match decided::problem(&api.node, transaction, &landed) {
+        Some(problem) => Ok(answer::against(problem, id, &landed)),
+        None => committed(&api, id, transaction, &landed),
+    }
+}
+
+fn committed(
+    api: &Api,
+    session: SessionId,
+    transaction: TransactionHash,
+    landed: &Landed,
+) -> Result<Response, Failure> {
+    let receipt = receipt_at(&api.node.store, landed.location()).map_err(refuse)?;
+    let body = json!({
+        "session": session,
+        "status": "committed",
+        "l1": { "block_height": landed.height, "tx_hash": transaction },
+        "receipt": receipt,
+    });
+    let mut response = Json(body).into_response();
+    answer::mark_final(&mut response, session, transaction, landed.height);
+    Ok(response)
+}
+
+pub(super) async fn abort(
+    State(api): State<Api>,
+    id: Id,
+    http: HttpRequest,
+) -> Result<Json<Value>, Failure> {
+    let Path(id) = id.map_err(bad_path)?;
+    let Owned { entry, .. } = owned(&api, id, http).await?;
+    api.node.abort(&entry).map_err(refuse)?;
+    // Durable before anyone hears of it.
+    let ended = entry.feed.bell.until(|| {
+        let over = matches!(entry.live.lock().status, Status::Over(_));
+        over.then_some(())
+    });
+    let stopping = || refuse(plenary_validator::error::Refusal::Stopping);
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, ended)
+        .await
+        .map_err(|_| stopping())?;
+    Ok(Json(json!({ "session": id, "status": "aborted" })))
+}
+
+pub(super) async fn rebase(
+    State(api): State<Api>,
+    id: Id,
+    http: HttpRequest,
+) -> Result<Json<Value>, Failure> {
+    let Path(id) = id.map_err(bad_path)?;
+    let _slot = api.slot()?;
+    let Owned { entry, .. } = owned(&api, id, http).await?;
+    let (node, rebased) = (api.node.clone(), entry.clone());
+    let rerun = tokio::task::spawn_blocking(move || node.rebase(&rebased)).await;
+    let rerun = rerun.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))?;
+    let rerun = rerun.map_err(refuse)?;
+    if let Some(Rerun { step, .. }) = rerun.last().cloned() {
+        let entry = entry.clone();
+        answer::agreed(&api.node, &crate::step::Stepped { entry, step }).await?;
+    }
+    let steps: Vec<Value> = rerun.iter().map(changed).collect();
+    let chain = rerun.last().map(|last| last.step.promise.chain);
+    Ok(Json(
+        json!({ "session": id, "steps": steps, "chain": chain }),
+    ))
+}
+
+fn changed(rerun: &Rerun) -> Value {
+    let operation = &rerun.step.operation;
+    json!({
+        "sequence": rerun.step.promise.sequence,
+        "method": operation.request.method,
+        "target": operation.request.target,
+        "changed": rerun.before != operation.response,
+        "before": answered(&rerun.before),
+        "after": answered(&operation.response),
+        "promise": rerun.step.promise,
+    })
+}
+
+fn answered(response: &Answered) -> Value {
+    let body: Value = serde_json::from_slice(&response.body)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&response.body).into());
+    json!({ "status": response.status, "content_type": response.content_type, "body": body })
+}
