@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     participation::Participation,
     record::Record,
-    session::{Entry, Replayed, Status},
+    session::{Entry, Status},
     sessions::Sessions,
     submissions::Submissions,
 };
@@ -197,53 +197,6 @@ impl Node {
         Ok(node)
     }
 
-    fn recover(&self, recovered: crate::log::Recovered) -> Result<(), OpenError> {
-        let session = recovered.session;
-        let failed = |reason: String| OpenError::Log { session, reason };
-        let entries = recovered.entries.into_iter();
-        let records = entries.map(|entry| {
-            plenary_types::decode::<Record>(entry).map_err(|error| failed(error.to_string()))
-        });
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        let Some(Replayed { entry, committing }) =
-            Entry::replay(session, records, self.needed(), self.now())
-        else {
-            // Only the end of a session that was forgotten.
-            self.log.forget(session);
-            return Ok(());
-        };
-        let entry = self.sessions.get_or_insert(session, usize::MAX, || entry);
-        if let (Some(entry), Some(transaction)) = (entry, committing) {
-            self.take_up(&entry, transaction)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with a commit that a crash interrupted: by its transaction's hash, so that it ends
-    /// once.
-    fn take_up(
-        &self,
-        entry: &Entry,
-        transaction: Transaction,
-    ) -> Result<(), plenary_store::StoreError> {
-        let hash = transaction.hash();
-        if let Some(location) = self.store.transaction(&hash)?
-            && let Some(block) = self.store.block(location.height)?
-            && let Some(outcome) = block.outcomes.get(location.index as usize)
-        {
-            let landed = Landed {
-                height: location.height,
-                index: location.index,
-                outcome: outcome.clone(),
-            };
-            self.decide(entry, &transaction, landed);
-            return Ok(());
-        }
-        self.submissions.add(transaction, Timestamp(0));
-        Ok(())
-    }
-
     /// The node's clock.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
@@ -339,7 +292,7 @@ impl Node {
     /// Notes what layer 1 decided of a session's transaction. One that is committed settles the
     /// session, whoever originated it; another outcome only where it is of the same operations:
     /// another node may have gone on with the session, or lied about it.
-    fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
+    pub(crate) fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
         let hash = transaction.hash();
         let committed = landed.outcome == Outcome::Committed;
         let mut live = entry.live.lock();
