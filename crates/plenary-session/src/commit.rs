@@ -109,8 +109,12 @@ impl Node {
         let hash = transaction.hash();
         {
             let mut live = entry.live.lock();
-            live.status = Status::Committing(hash);
             live.closing = false;
+            if live.status != Status::Open {
+                // Another node's commit of it was final before this one was on disk.
+                return;
+            }
+            live.status = Status::Committing(hash);
         }
         self.submissions.add(transaction.clone(), self.now());
         entry.feed.push(Event::Submitted { transaction: hash });

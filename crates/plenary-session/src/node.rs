@@ -362,8 +362,12 @@ impl Node {
         let ended = entry.clone();
         self.log.append(entry.id, record, move || {
             let mut live = ended.live.lock();
-            live.status = Status::Over(given);
             live.closing = false;
+            if live.status != Status::Open {
+                // Another node's commit of it was final before this was on disk.
+                return;
+            }
+            live.status = Status::Over(given);
             drop(live);
             ended.feed.push(match given {
                 Given::Aborted => crate::feed::Event::Aborted,
