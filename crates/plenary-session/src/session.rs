@@ -12,7 +12,7 @@
 use crate::{
     agreement::Agreement,
     feed::{Event, Feed},
-    message::{Given, Owner},
+    message::{Given, Message, Owner, Proposal},
     record::{Record, StepRecord},
 };
 use parking_lot::Mutex;
@@ -47,6 +47,18 @@ pub struct Step {
     pub height: u64,
     /// Who stands for it.
     pub agreement: Arc<Agreement>,
+}
+
+impl Step {
+    /// The step for another node to run, in a session of `owner`.
+    pub fn proposal(&self, owner: Owner) -> Message {
+        Message::Propose(Box::new(Proposal {
+            owner,
+            promise: self.promise,
+            height: self.height,
+            operation: Operation::clone(&self.operation),
+        }))
+    }
 }
 
 /// Where a session is in its life.
@@ -95,6 +107,8 @@ pub struct Live {
     pub size: usize,
     /// What its operations have written so far.
     pub overlay: plenary_service::Session,
+    /// From which step on this node has last asked others for what it lacks, and when.
+    pub asked: Option<(u32, Timestamp)>,
 }
 
 impl fmt::Debug for Entry {
@@ -118,6 +132,7 @@ impl Entry {
                 steps: Vec::new(),
                 size: 0,
                 overlay: plenary_service::Session::open(id),
+                asked: None,
             }),
         }
     }

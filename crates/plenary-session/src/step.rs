@@ -12,7 +12,7 @@
 use crate::{
     agreement::Agreement,
     error::Refusal,
-    message::{Given, Message, Owner, Proposal},
+    message::{Given, Owner},
     node::Node,
     record::{Record, StepRecord},
     session::{Entry, Live, Status, Step, operation_size},
@@ -116,6 +116,10 @@ impl Node {
         let mut live = lock(entry)?;
         let id = asked.author.operation();
         if let Some(step) = live.step_of(&id) {
+            if !step.agreement.is_endorsed() {
+                // What was sent before may be lost, or its originator gone.
+                self.tell(&step.proposal(live.owner));
+            }
             return same(entry, step, &asked.request);
         }
         if !live.steps.is_empty() || entry.id != id.into() {
@@ -176,14 +180,6 @@ impl Node {
             operation.time,
             live.chain_with(&operation),
         );
-        let proposal = self.others().next().map(|_| {
-            Message::Propose(Box::new(Proposal {
-                owner: live.owner,
-                promise,
-                height,
-                operation: operation.clone(),
-            }))
-        });
         let record = StepRecord {
             promise,
             height,
@@ -191,8 +187,8 @@ impl Node {
             writes,
         };
         let step = self.keep(entry, live, record, Agreement::durable);
-        if let Some(proposal) = proposal {
-            self.tell(&proposal);
+        if self.others().next().is_some() {
+            self.tell(&step.proposal(live.owner));
         }
         self.metrics.steps.inc();
         step

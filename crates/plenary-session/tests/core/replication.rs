@@ -37,6 +37,7 @@ fn messages_in_any_order_lost_or_twice_leave_every_node_with_the_same_chain() {
             }
         }
         // A last step that arrives tells who is behind of what it lacks.
+        world.advance(1_000);
         world.step(0, &mut client, deposit_request("ann", 9));
         world.settle();
         for node in 0..3 {
@@ -89,6 +90,30 @@ fn a_peer_that_lacks_steps_of_a_third_node_gets_them_as_well() {
     world.step(1, &mut client, deposit_request("ann", 5));
     world.settle();
     assert_eq!(world.chain(2, &client), client.chain());
+}
+
+/// A client that signs two steps at once, at two nodes, has itself to blame; the nodes do not.
+#[test]
+fn nodes_with_two_chains_of_one_session_do_not_talk_for_ever() {
+    let mut world = World::new(2);
+    let mut client = Client::new(1, "a");
+    world.step(0, &mut client, deposit_request("ann", 5));
+    world.settle();
+    let mut other = client.clone();
+    world.step(0, &mut client, deposit_request("ann", 5));
+    world.step(1, &mut other, deposit_request("ann", 7));
+    world.settle();
+    for _ in 0..3 {
+        world.step(0, &mut client, deposit_request("ann", 5));
+        world.step(1, &mut other, deposit_request("ann", 7));
+        world.settle();
+        world.advance(2_000);
+    }
+    world.commit(1, &other);
+    world.ratify();
+    for node in [0, 1] {
+        assert_eq!(world.status(node, &client), "committed");
+    }
 }
 
 #[test]
