@@ -25,7 +25,7 @@ use plenary_service::Executor;
 use plenary_store::Store;
 use plenary_types::{
     Block, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, SessionId, Timestamp,
-    Transaction, TransactionHash, encode, session::chain_digest,
+    Transaction, TransactionHash, encode,
 };
 use plenary_validator::{
     chain::{Chain, ChainError},
@@ -290,20 +290,25 @@ impl Node {
     }
 
     /// Notes what layer 1 decided of a session's transaction. One that is committed settles the
-    /// session, whoever originated it; another outcome only where it is of the same operations:
-    /// another node may have gone on with the session, or lied about it.
+    /// session, whoever originated it; another outcome only where it is of the operations that
+    /// this node has, or goes on from them: another node may have lied about the session.
     pub(crate) fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
         let hash = transaction.hash();
         let committed = landed.outcome == Outcome::Committed;
         let mut live = entry.live.lock();
         let awaited = match &live.status {
             Status::Committing(own) => committed || *own == hash,
-            Status::Open => committed || chain_digest(&transaction.operations) == live.chain(),
+            Status::Open => committed || live.begins(&transaction.operations),
             Status::Decided(_, earlier) => committed && earlier.outcome != Outcome::Committed,
             Status::Over(_) => committed,
         };
         if !awaited {
             return;
+        }
+        if !committed && live.status == Status::Open {
+            // For a restart to find the outcome by.
+            let record = Record::Committing(transaction.clone());
+            self.log.append(entry.id, encode(&record), || {});
         }
         let event = live.decide(hash, landed);
         drop(live);

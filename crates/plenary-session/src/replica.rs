@@ -114,8 +114,8 @@ impl Node {
             return Ok(());
         };
         let mut live = lock(&entry)?;
-        if sequence == 0 && in_conflict(&live) {
-            // Its owner has had it run again at the originator.
+        if sequence == 0 && conflict_at(&live).is_some_and(|height| proposal.height >= height) {
+            // Its owner has had it run again, on the state that it was in conflict with.
             self.log
                 .append(entry.id, encode(&crate::record::Record::Rebased), || {});
             live.clear(entry.id);
@@ -324,7 +324,12 @@ impl Node {
     }
 }
 
-fn in_conflict(live: &Live) -> bool {
-    matches!(&live.status, Status::Decided(_, landed)
-        if matches!(landed.outcome, Outcome::Conflict { .. }))
+/// The height that the session was in conflict at, where it is.
+fn conflict_at(live: &Live) -> Option<u64> {
+    match &live.status {
+        Status::Decided(_, landed) if matches!(landed.outcome, Outcome::Conflict { .. }) => {
+            Some(landed.height)
+        }
+        _ => None,
+    }
 }

@@ -19,7 +19,8 @@ use parking_lot::Mutex;
 use plenary_service::Writes;
 use plenary_types::{
     Digest, Operation, OperationId, Outcome, Promise, SessionId, Timestamp, Transaction,
-    TransactionHash, session::EMPTY_CHAIN, session::chain_link,
+    TransactionHash,
+    session::{EMPTY_CHAIN, chain_digest, chain_link},
 };
 use plenary_validator::finality::Landed;
 use std::{fmt, sync::Arc};
@@ -218,6 +219,12 @@ impl Live {
         self.steps
             .iter()
             .find(|step| step.operation.id() == *operation)
+    }
+
+    /// Whether `operations` are those that it has, and perhaps more.
+    pub fn begins(&self, operations: &[Operation]) -> bool {
+        let first = operations.get(..self.steps.len());
+        first.is_some_and(|first| chain_digest(first) == self.chain())
     }
 
     /// Its operations.
