@@ -266,14 +266,17 @@ impl Node {
             return;
         };
         let Ok(live) = lock(&entry) else { return };
-        let step = live.steps.get(sequence as usize);
-        let agreement = step.map(|step| step.agreement.clone());
+        let step = live.steps.get(sequence as usize).cloned();
         drop(live);
-        if let Some(agreement) = agreement {
-            agreement.endorse(Endorsement {
-                key: from,
-                signature,
-            });
+        let endorsement = Endorsement {
+            key: from,
+            signature,
+        };
+        // It may be of a chain that a rebase has made void.
+        if let Some(step) = step
+            && endorsement.verify(&self.genesis.hash(), &step.promise.chain)
+        {
+            step.agreement.endorse(endorsement);
         }
     }
 
