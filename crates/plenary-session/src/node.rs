@@ -44,7 +44,7 @@ const RESUBMIT_MS: u64 = 1_000;
 /// How long an ended session can still be asked about here, in milliseconds. Layer 1 knows for ever
 /// what it committed.
 const LINGER_MS: u64 = 60_000;
-/// How many proposals wait for a height that this node has not reached.
+/// How many proposals of one node wait for a height that this one has not reached.
 const MAX_PARKED: usize = 4_096;
 
 /// How many handlers run at a time.
@@ -107,8 +107,8 @@ pub struct Parts {
     pub outside: Box<dyn Outside>,
 }
 
-/// Proposals by height, session and step, with who made them.
-type Parked = BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>;
+/// Proposals by height, session, step and who sent them.
+type Parked = BTreeMap<(u64, SessionId, u32, PublicKey), Proposal>;
 
 /// One session node.
 pub struct Node {
@@ -401,10 +401,10 @@ impl Node {
     /// Keeps a proposal until this node has reached its height.
     pub(crate) fn park(&self, from: PublicKey, proposal: Proposal) {
         let promise = &proposal.promise;
-        let place = (proposal.height, promise.session, promise.sequence);
+        let place = (proposal.height, promise.session, promise.sequence, from);
         let mut parked = self.parked.lock();
-        if parked.len() < MAX_PARKED {
-            parked.insert(place, (from, proposal));
+        if parked.keys().filter(|(.., sender)| *sender == from).count() < MAX_PARKED {
+            parked.insert(place, proposal);
         }
     }
 
@@ -413,12 +413,12 @@ impl Node {
             let due = {
                 let mut parked = self.parked.lock();
                 match parked.first_entry() {
-                    Some(first) if first.key().0 <= height => Some(first.remove()),
+                    Some(first) if first.key().0 <= height => Some(first.remove_entry()),
                     _ => None,
                 }
             };
             match due {
-                Some((from, proposal)) => self.replicate(from, proposal),
+                Some(((.., from), proposal)) => self.replicate(from, proposal),
                 None => return,
             }
         }

@@ -149,8 +149,13 @@ impl Node {
             .check(&self.executor, view, &proposal.operation)?
         {
             Ok(writes) => self.take(from, &entry, &mut live, proposal, writes),
-            // Of what another node passes on, the height may be made up.
-            Err(difference) if exact && proposal.promise.node == from => {
+            // Promises do not sign what was read; and of what another node passes on, the height
+            // may be made up.
+            Err(difference)
+                if exact
+                    && proposal.promise.node == from
+                    && !matches!(difference, Difference::Read { .. }) =>
+            {
                 self.contradict(&from, &live, proposal, &difference);
             }
             Err(difference) => tracing::debug!(%session, %difference, "cannot judge a step"),

@@ -24,6 +24,7 @@ use plenary_types::{
     Signature, encode,
     limits::{MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
 };
+use plenary_validator::{error::Refusal as Layer1Refusal, lookup::transaction_at};
 use std::{sync::Arc, time::Duration};
 
 /// The most bytes of a session's operations: what a transaction has besides them must fit too.
@@ -90,14 +91,30 @@ impl Node {
             .sessions
             .get_or_insert(id, most, || Entry::new(id, owner, now));
         let entry = entry.ok_or(Refusal::TooManySessions(most))?;
-        let outcome = self.step(&entry, asked);
+        let outcome = self.first_step(&entry, asked);
         if !matches!(outcome, Ok(Ran::Stepped(_))) {
             self.forget_unopened(&entry);
         }
         outcome
     }
 
-    fn forget_unopened(&self, entry: &Entry) {
+    fn first_step(&self, entry: &Arc<Entry>, asked: Asked) -> Result<Ran, Refusal> {
+        // Committed sessions are forgotten.
+        let location = self.store.operation(&asked.author.operation())?;
+        match location {
+            Some(location) if lock(entry)?.steps.is_empty() => {
+                let (transaction, _) = transaction_at(&self.store, location)?;
+                Err(Layer1Refusal::Replayed {
+                    transaction: transaction.hash(),
+                    height: location.height,
+                }
+                .into())
+            }
+            _ => self.step(entry, asked),
+        }
+    }
+
+    pub(crate) fn forget_unopened(&self, entry: &Entry) {
         if entry
             .live
             .try_lock()
@@ -322,7 +339,7 @@ fn full(entry: &Entry) -> Refusal {
 /// The step that an operation was before: one request has one answer.
 fn same(entry: &Arc<Entry>, step: &Step, request: &Request) -> Result<Ran, Refusal> {
     if step.operation.request != *request {
-        return Err(plenary_validator::error::Refusal::NonceReused.into());
+        return Err(Layer1Refusal::NonceReused.into());
     }
     Ok(Ran::Stepped(Stepped {
         entry: entry.clone(),

@@ -104,6 +104,7 @@ fn a_committed_session_is_not_opened_again() {
         let again = world.ask(node, &fresh, opening.clone());
         assert_eq!(code(again), "already-in-block");
         world.restart(node);
+        world.advance(1);
         let again = world.ask(node, &fresh, opening.clone());
         assert_eq!(code(again), "already-in-block");
     }
