@@ -167,7 +167,9 @@ impl Node {
         }
         let before = live.operations();
         let (height, again) = self.run_again(entry, &before)?;
-        self.log.append(entry.id, encode(&Record::Rebased), || {});
+        let steps = before.len() as u32;
+        let record = encode(&Record::Rebased { steps });
+        self.log.append(entry.id, record, || {});
         live.clear(entry.id);
         entry.feed.push(Event::Rebased);
         let mut rerun = Vec::with_capacity(again.len());

@@ -54,8 +54,12 @@ pub enum Record {
     Step(Box<StepRecord>),
     /// It is to be committed with this transaction.
     Committing(Transaction),
-    /// After a conflict its requests were run again: the steps so far are void, and as many follow.
-    Rebased,
+    /// After a conflict its requests were run again: the steps so far are void, once as many as
+    /// this follow.
+    Rebased {
+        /// How many.
+        steps: u32,
+    },
     /// It ended without layer 1. What layer 1 decides is in the ledger, and needs no record.
     Over(Given),
 }
@@ -127,7 +131,10 @@ impl Write for Record {
                 2u8.write(buf);
                 transaction.write(buf);
             }
-            Self::Rebased => 3u8.write(buf),
+            Self::Rebased { steps } => {
+                3u8.write(buf);
+                steps.write(buf);
+            }
             Self::Over(given) => {
                 4u8.write(buf);
                 given.write(buf);
@@ -142,7 +149,7 @@ impl EncodeSize for Record {
             Self::Opened { owner, time } => owner.encode_size() + time.encode_size(),
             Self::Step(step) => step.encode_size(),
             Self::Committing(transaction) => transaction.encode_size(),
-            Self::Rebased => 0,
+            Self::Rebased { steps } => steps.encode_size(),
             Self::Over(given) => given.encode_size(),
         }
     }
@@ -158,7 +165,9 @@ impl Read for Record {
             }),
             STEP => Ok(Self::Step(Box::new(StepRecord::read(buf)?))),
             2 => Ok(Self::Committing(Transaction::read(buf)?)),
-            3 => Ok(Self::Rebased),
+            3 => Ok(Self::Rebased {
+                steps: u32::read(buf)?,
+            }),
             4 => Ok(Self::Over(Given::read(buf)?)),
             tag => Err(Error::InvalidEnum(tag)),
         }

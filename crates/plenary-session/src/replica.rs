@@ -13,7 +13,7 @@ use crate::{
     evidence::Contradiction,
     message::{Given, Message, Owner, Proposal},
     node::Node,
-    record::StepRecord,
+    record::{Record, StepRecord},
     session::{Entry, Live, Status},
     step::lock,
 };
@@ -116,8 +116,9 @@ impl Node {
         let mut live = lock(&entry)?;
         if sequence == 0 && conflict_at(&live).is_some_and(|height| proposal.height >= height) {
             // Its owner has had it run again, on the state that it was in conflict with.
-            self.log
-                .append(entry.id, encode(&crate::record::Record::Rebased), || {});
+            // As many of its steps as come are kept.
+            let record = encode(&Record::Rebased { steps: 0 });
+            self.log.append(entry.id, record, || {});
             live.clear(entry.id);
         }
         if let Some(known) = live.steps.get(sequence as usize) {

@@ -146,18 +146,17 @@ impl Entry {
         needed: usize,
         now: Timestamp,
     ) -> Option<Replayed> {
-        let mut records = records.into_iter();
-        let Some(Record::Opened { owner, time }) = records.next() else {
+        let Some(Record::Opened { owner, time }) = records.first() else {
             return None;
         };
         let entry = Self {
             begun: now,
-            ..Self::new(id, owner, time)
+            ..Self::new(id, *owner, *time)
         };
         let mut committing = None;
         {
             let mut live = entry.live.lock();
-            for record in records {
+            for record in whole(records) {
                 match record {
                     Record::Opened { .. } => {}
                     Record::Step(step) => {
@@ -168,7 +167,7 @@ impl Entry {
                         live.status = Status::Committing(transaction.hash());
                         committing = Some(transaction);
                     }
-                    Record::Rebased => {
+                    Record::Rebased { .. } => {
                         committing = None;
                         live.clear(id);
                     }
@@ -186,6 +185,31 @@ impl Entry {
             Status::Open | Status::Over(_) => None,
         }
     }
+}
+
+/// The records without the rebases that a crash cut off: those that fewer steps follow than belong
+/// to them.
+fn whole(records: Vec<Record>) -> Vec<Record> {
+    let mut whole = Vec::with_capacity(records.len());
+    let mut records = records.into_iter().peekable();
+    while let Some(record) = records.next() {
+        let Record::Rebased { steps } = record else {
+            whole.push(record);
+            continue;
+        };
+        let mut rebase = vec![record];
+        let mut left = steps;
+        while let Some(next) = records
+            .next_if(|next| left > 0 && matches!(next, Record::Opened { .. } | Record::Step(_)))
+        {
+            left -= u32::from(matches!(next, Record::Step(_)));
+            rebase.push(next);
+        }
+        if left == 0 {
+            whole.append(&mut rebase);
+        }
+    }
+    whole
 }
 
 /// A session as a log has it.
