@@ -61,7 +61,7 @@ impl Node {
         };
         let record = encode(&Record::Committing(transaction.clone()));
         let (node, committing) = (self.clone(), entry.clone());
-        self.log.append(entry.id, record, move || {
+        self.log.append(entry.life, record, move || {
             node.submit_session(&committing, transaction)
         });
         Ok(())
@@ -169,7 +169,7 @@ impl Node {
         let (height, again) = self.run_again(entry, &before)?;
         let steps = before.len() as u32;
         let record = encode(&Record::Rebased { steps });
-        self.log.append(entry.id, record, || {});
+        self.log.append(entry.life, record, || {});
         live.clear(entry.id);
         entry.feed.push(Event::Rebased);
         let mut rerun = Vec::with_capacity(again.len());

@@ -308,14 +308,14 @@ impl Node {
         if !committed && live.status == Status::Open {
             // For a restart to find the outcome by.
             let record = Record::Committing(transaction.clone());
-            self.log.append(entry.id, encode(&record), || {});
+            self.log.append(entry.life, encode(&record), || {});
         }
         let event = live.decide(hash, landed);
         drop(live);
         self.metrics.ended(&event);
         if committed {
             // The ledger has all of it.
-            self.log.forget(entry.id);
+            self.log.forget(entry.life);
         }
         entry.feed.push(event);
     }
@@ -340,14 +340,17 @@ impl Node {
             drop(live);
             match status {
                 Status::Open if open && over => self.end(&entry, Given::Expired),
-                Status::Over(_) if long_over => self.sessions.remove(&entry.id),
+                Status::Over(_) if long_over => {
+                    self.sessions.remove(&entry.id);
+                    self.log.forget(entry.life);
+                }
                 Status::Decided(_, landed) if landed.outcome == Outcome::Committed => {
                     // The ledger answers for it from now on.
                     self.sessions.remove(&entry.id);
                 }
                 Status::Decided(..) if long_over => {
                     self.sessions.remove(&entry.id);
-                    self.log.forget(entry.id);
+                    self.log.forget(entry.life);
                 }
                 _ => {}
             }
@@ -365,7 +368,7 @@ impl Node {
         }
         let record = encode(&Record::Over(given));
         let ended = entry.clone();
-        self.log.append(entry.id, record, move || {
+        self.log.append(entry.life, record, move || {
             let mut live = ended.live.lock();
             live.closing = false;
             if live.status != Status::Open {
@@ -379,7 +382,7 @@ impl Node {
                 Given::Expired => crate::feed::Event::Expired,
             });
         });
-        self.log.forget(entry.id);
+        self.log.forget(entry.life);
         self.tell(&Message::Over {
             session: entry.id,
             given,

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
 use plenary_service::Writes;
 use plenary_types::{
-    Operation, Promise, StateKey, Timestamp, Transaction, limits::MAX_VALUE_BYTES,
+    Operation, Promise, SessionId, StateKey, Timestamp, Transaction, limits::MAX_VALUE_BYTES,
 };
 
 /// Most keys that one operation may write, as an encoding bound; its budget allows fewer.
@@ -45,6 +45,8 @@ const STEP: u8 = 1;
 pub enum Record {
     /// It was opened; its first step follows.
     Opened {
+        /// Its name.
+        session: SessionId,
         /// Who may work in it.
         owner: Owner,
         /// When, by this node's clock.
@@ -118,8 +120,13 @@ impl Read for StepRecord {
 impl Write for Record {
     fn write(&self, buf: &mut impl BufMut) {
         match self {
-            Self::Opened { owner, time } => {
+            Self::Opened {
+                session,
+                owner,
+                time,
+            } => {
                 0u8.write(buf);
+                session.write(buf);
                 owner.write(buf);
                 time.write(buf);
             }
@@ -146,7 +153,11 @@ impl Write for Record {
 impl EncodeSize for Record {
     fn encode_size(&self) -> usize {
         1 + match self {
-            Self::Opened { owner, time } => owner.encode_size() + time.encode_size(),
+            Self::Opened {
+                session,
+                owner,
+                time,
+            } => session.encode_size() + owner.encode_size() + time.encode_size(),
             Self::Step(step) => step.encode_size(),
             Self::Committing(transaction) => transaction.encode_size(),
             Self::Rebased { steps } => steps.encode_size(),
@@ -160,6 +171,7 @@ impl Read for Record {
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
             0 => Ok(Self::Opened {
+                session: SessionId::read(buf)?,
                 owner: Owner::read(buf)?,
                 time: Timestamp::read(buf)?,
             }),

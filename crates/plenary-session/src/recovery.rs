@@ -16,24 +16,29 @@ use plenary_validator::{
 
 impl Node {
     pub(crate) fn recover(&self, recovered: Recovered) -> Result<(), OpenError> {
-        let session = recovered.session;
-        let failed = |reason: String| OpenError::Log { session, reason };
+        let life = recovered.session;
+        let failed = |reason: String| OpenError::Log {
+            session: life,
+            reason,
+        };
         let entries = recovered.entries.into_iter();
         let records =
             entries.map(|entry| decode::<Record>(entry).map_err(|error| failed(error.to_string())));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         let Some(Replayed { entry, committing }) =
-            Entry::replay(session, records, self.needed(), self.now())
+            Entry::replay(records, self.needed(), self.now())
         else {
             // Only the end of a session that was forgotten.
-            self.log.forget(session);
+            self.log.forget(life);
             return Ok(());
         };
-        if let Some(entry) = self.sessions.get_or_insert(session, usize::MAX, || entry) {
-            self.take_up(&entry, committing)
-                .map_err(|error| failed(error.to_string()))?;
+        let (entry, earlier) = self.sessions.replace(entry);
+        if let Some(earlier) = earlier {
+            // It was forgotten, and opened again.
+            self.log.forget(earlier.life);
         }
-        Ok(())
+        self.take_up(&entry, committing)
+            .map_err(|error| failed(error.to_string()))
     }
 
     /// Goes on with the end of a session: what layer 1 decided of it, by whichever transaction, or

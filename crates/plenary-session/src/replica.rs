@@ -118,7 +118,7 @@ impl Node {
             // Its owner has had it run again, on the state that it was in conflict with.
             // As many of its steps as come are kept.
             let record = encode(&Record::Rebased { steps: 0 });
-            self.log.append(entry.id, record, || {});
+            self.log.append(entry.life, record, || {});
             live.clear(entry.id);
         }
         if let Some(known) = live.steps.get(sequence as usize) {

@@ -29,6 +29,9 @@ use std::{fmt, sync::Arc};
 pub struct Entry {
     /// The session's name: its first operation's.
     pub id: SessionId,
+    /// What the session log calls this life of it: once a session is forgotten it can be opened
+    /// again, and the log takes nothing more under a name that it has forgotten.
+    pub life: SessionId,
     /// From when on this process has it, for events to be numbered from.
     pub begun: Timestamp,
     /// What happened.
@@ -121,8 +124,10 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// A session before its first step.
     pub fn new(id: SessionId, owner: Owner, opened: Timestamp) -> Self {
+        let life = Digest::of("plenary session life", &[&id.0, &opened.0.to_be_bytes()]);
         Self {
             id,
+            life: SessionId(life.0),
             begun: opened,
             feed: Arc::default(),
             live: Mutex::new(Live {
@@ -140,15 +145,16 @@ impl Entry {
 
     /// The session that `records` are the life of, and the transaction that it was to be committed
     /// with, where it has come to that. Nothing where they do not begin with the opening.
-    pub fn replay(
-        id: SessionId,
-        records: Vec<Record>,
-        needed: usize,
-        now: Timestamp,
-    ) -> Option<Replayed> {
-        let Some(Record::Opened { owner, time }) = records.first() else {
+    pub fn replay(records: Vec<Record>, needed: usize, now: Timestamp) -> Option<Replayed> {
+        let Some(Record::Opened {
+            session: id,
+            owner,
+            time,
+        }) = records.first()
+        else {
             return None;
         };
+        let id = *id;
         let entry = Self {
             begun: now,
             ..Self::new(id, *owner, *time)

@@ -222,14 +222,19 @@ impl Node {
     ) -> Step {
         if live.steps.is_empty() {
             let (owner, time) = (live.owner, live.opened);
-            let opened = encode(&Record::Opened { owner, time });
-            self.log.append(entry.id, opened, || {});
+            let session = entry.id;
+            let opened = encode(&Record::Opened {
+                session,
+                owner,
+                time,
+            });
+            self.log.append(entry.life, opened, || {});
         }
         let bytes = record.entry();
         let step = live.push(record, self.needed(), &entry.feed);
         let agreement = step.agreement.clone();
         self.log
-            .append(entry.id, bytes, move || durable(&agreement));
+            .append(entry.life, bytes, move || durable(&agreement));
         step
     }
 
