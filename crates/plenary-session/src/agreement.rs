@@ -40,7 +40,7 @@ impl Agreement {
         });
     }
 
-    /// Another node has the step and agrees. Once each counts.
+    /// Another node has the step and agrees; its signature has been verified. Each counts once.
     pub fn endorse(&self, endorsement: Endorsement) {
         let mut reached = self.reached.lock();
         let known = |other: &Endorsement| other.key == endorsement.key;
