@@ -69,6 +69,8 @@ pub struct Bounds {
     pub time_limit: Duration,
     /// Most sessions at a time.
     pub sessions: usize,
+    /// Most requests that are worked on at a time; more are refused at once.
+    pub requests: usize,
 }
 
 impl Default for Bounds {
@@ -77,6 +79,7 @@ impl Default for Bounds {
             participation: Participation::Own,
             time_limit: Duration::from_secs(15 * 60),
             sessions: 100_000,
+            requests: 4_096,
         }
     }
 }

@@ -30,9 +30,6 @@ use plenary_validator::http::Failure;
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many requests are worked on at a time; more are refused at once.
-const MOST_REQUESTS: usize = 4_096;
-
 /// What every handler of the API has.
 #[derive(Clone)]
 pub struct Api {
@@ -53,17 +50,17 @@ impl Api {
         connected: impl Fn() -> Vec<PublicKey> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            slots: Arc::new(Semaphore::new(node.bounds.requests)),
             node,
             follower,
             connected: Arc::new(connected),
-            slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
         }
     }
 
     /// A place among the requests that are worked on.
     fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let slot = self.slots.try_acquire();
-        slot.map_err(|_| refuse(Refusal::Overloaded(MOST_REQUESTS)))
+        slot.map_err(|_| refuse(Refusal::Overloaded(self.node.bounds.requests)))
     }
 
     /// The session of this name.
