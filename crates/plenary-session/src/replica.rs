@@ -14,7 +14,7 @@ use crate::{
     message::{Given, Message, Owner, Proposal},
     node::Node,
     record::{Record, StepRecord},
-    session::{Entry, Live, Status},
+    session::{Entry, Live, Status, Step},
     step::lock,
 };
 use bytes::Bytes;
@@ -50,6 +50,21 @@ impl Node {
             Err(error) => {
                 self.metrics.garbage.inc();
                 tracing::debug!(%error, %from, "a session node sent what is no message");
+            }
+        }
+    }
+
+    /// Another node can be reached, anew or for the first time: it gets the last step of every
+    /// session that it has not endorsed, and asks for those before that it lacks.
+    pub fn met(&self, other: PublicKey) {
+        for entry in self.sessions.all() {
+            let Ok(live) = lock(&entry) else { continue };
+            let lacks = |last: &&Step| last.promise.node != other && !last.agreement.has(&other);
+            let last = live.steps.last().filter(|_| live.is_open());
+            let proposal = last.filter(lacks).map(|last| last.proposal(live.owner));
+            drop(live);
+            if let Some(proposal) = proposal {
+                self.send(&other, &proposal);
             }
         }
     }

@@ -125,10 +125,23 @@ pub struct SessionNode {
 struct World {
     peers: RwLock<Option<Peers>>,
     submitter: OnceLock<Submitter>,
-    inbox: Mutex<Option<mpsc::Sender<(PublicKey, Bytes)>>>,
+    inbox: Mutex<Option<mpsc::Sender<Heard>>>,
+}
+
+/// What is heard of other session nodes.
+enum Heard {
+    Message(PublicKey, Bytes),
+    Met(PublicKey),
 }
 
 impl World {
+    fn hear(&self, heard: Heard) {
+        if let Some(inbox) = &*self.inbox.lock() {
+            // Whoever floods this node loses messages.
+            let _ = inbox.try_send(heard);
+        }
+    }
+
     fn connected_peers(&self) -> Vec<PublicKey> {
         let peers = self.peers.read();
         peers.as_ref().map(Peers::connected).unwrap_or_default()
@@ -153,14 +166,12 @@ impl Outside for Arc<World> {
 
 impl Inbox for World {
     fn receive(&self, from: PublicKey, message: Bytes) {
-        if let Some(inbox) = &*self.inbox.lock() {
-            // Whoever floods this node loses messages.
-            let _ = inbox.try_send((from, message));
-        }
+        self.hear(Heard::Message(from, message));
     }
 
     fn connected(&self, peer: PublicKey) {
         tracing::info!(%peer, "connected with a session node");
+        self.hear(Heard::Met(peer));
     }
 
     fn disconnected(&self, peer: PublicKey) {
@@ -331,14 +342,17 @@ async fn serve(listener: TcpListener, api: Api, mut stopped: watch::Receiver<boo
 
 /// Works on what other session nodes send, one message after the other, off the async threads. A
 /// handler that does not come back costs its thread and the messages that were taken with it.
-async fn replicate(node: Arc<Node>, mut messages: mpsc::Receiver<(PublicKey, Bytes)>) {
+async fn replicate(node: Arc<Node>, mut messages: mpsc::Receiver<Heard>) {
     const TOGETHER: usize = 64;
     let mut together = Vec::with_capacity(TOGETHER);
     while messages.recv_many(&mut together, TOGETHER).await > 0 {
         let (own, batch) = (node.clone(), std::mem::take(&mut together));
         let work = tokio::task::spawn_blocking(move || {
-            for (from, message) in batch {
-                own.receive(from, message);
+            for heard in batch {
+                match heard {
+                    Heard::Message(from, message) => own.receive(from, message),
+                    Heard::Met(peer) => own.met(peer),
+                }
             }
         });
         let limit = plenary_validator::guard::HANDLER_LIMIT;
