@@ -102,6 +102,12 @@ impl Read for StepRecord {
         let mut writes = Writes::new();
         for _ in 0..count {
             let key = StateKey::read(buf)?;
+            if writes
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= key)
+            {
+                return Err(Error::Invalid("StepRecord", "writes out of order"));
+            }
             let value = match bool::read(buf)? {
                 true => Some(Bytes::read_cfg(buf, &RangeCfg::from(0..=MAX_VALUE_BYTES))?),
                 false => None,

@@ -5,6 +5,7 @@
 mod commits;
 mod crashes;
 
+mod encodings;
 mod endings;
 mod liars;
 mod many;
