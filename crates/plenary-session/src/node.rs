@@ -17,6 +17,7 @@ use crate::{
     record::Record,
     session::{Entry, Status},
     sessions::Sessions,
+    step::lock,
     submissions::Submissions,
 };
 use bytes::Bytes;
@@ -298,7 +299,11 @@ impl Node {
     pub(crate) fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
         let hash = transaction.hash();
         let committed = landed.outcome == Outcome::Committed;
-        let mut live = entry.live.lock();
+        let Ok(mut live) = lock(entry) else {
+            // A handler that does not come back holds it, and must not hold up the chain.
+            self.sessions.remove(&entry.id);
+            return;
+        };
         let awaited = match &live.status {
             Status::Committing(own) => committed || *own == hash,
             Status::Open => committed || live.begins(&transaction.operations),
