@@ -2,7 +2,7 @@
 
 use crate::feed::{Event, Feed};
 use parking_lot::Mutex;
-use plenary_types::Endorsement;
+use plenary_types::{Endorsement, PublicKey};
 use std::sync::Arc;
 
 /// What a step waits for before it is answered.
@@ -40,7 +40,7 @@ impl Agreement {
         });
     }
 
-    /// Another node has the step and agrees. Once each counts.
+    /// Another node has the step and agrees; its signature has been verified. Each counts once.
     pub fn endorse(&self, endorsement: Endorsement) {
         let mut reached = self.reached.lock();
         let known = |other: &Endorsement| other.key == endorsement.key;
@@ -71,6 +71,12 @@ impl Agreement {
     /// Whether as many others agree as are needed.
     pub fn is_endorsed(&self) -> bool {
         self.reached.lock().endorsements.len() >= self.needed
+    }
+
+    /// Whether a node has endorsed it.
+    pub fn has(&self, key: &PublicKey) -> bool {
+        let reached = self.reached.lock();
+        reached.endorsements.iter().any(|one| one.key == *key)
     }
 
     /// Whether at least one other node has it.

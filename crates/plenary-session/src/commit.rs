@@ -61,7 +61,7 @@ impl Node {
         };
         let record = encode(&Record::Committing(transaction.clone()));
         let (node, committing) = (self.clone(), entry.clone());
-        self.log.append(entry.id, record, move || {
+        self.log.append(entry.life, record, move || {
             node.submit_session(&committing, transaction)
         });
         Ok(())
@@ -92,8 +92,7 @@ impl Node {
             return Err(Refusal::Commitment { chain });
         }
         let mut endorsements = last.agreement.endorsements();
-        endorsements.retain(|endorsement: &Endorsement| endorsement.verify(&genesis, &chain));
-        endorsements.sort_by_key(|endorsement| endorsement.key);
+        endorsements.sort_by_key(|endorsement: &Endorsement| endorsement.key);
         Ok(Transaction::sign(
             &self.key,
             &genesis,
@@ -109,8 +108,12 @@ impl Node {
         let hash = transaction.hash();
         {
             let mut live = entry.live.lock();
-            live.status = Status::Committing(hash);
             live.closing = false;
+            if live.status != Status::Open {
+                // Another node's commit of it was final before this one was on disk.
+                return;
+            }
+            live.status = Status::Committing(hash);
         }
         self.submissions.add(transaction.clone(), self.now());
         entry.feed.push(Event::Submitted { transaction: hash });
@@ -164,7 +167,9 @@ impl Node {
         }
         let before = live.operations();
         let (height, again) = self.run_again(entry, &before)?;
-        self.log.append(entry.id, encode(&Record::Rebased), || {});
+        let steps = before.len() as u32;
+        let record = encode(&Record::Rebased { steps });
+        self.log.append(entry.life, record, || {});
         live.clear(entry.id);
         entry.feed.push(Event::Rebased);
         let mut rerun = Vec::with_capacity(again.len());

@@ -20,6 +20,7 @@ pub mod node;
 pub mod participation;
 pub mod peers;
 pub mod record;
+mod recovery;
 pub mod replica;
 mod server;
 pub mod session;

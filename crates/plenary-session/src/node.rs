@@ -15,8 +15,9 @@ use crate::{
     metrics::Metrics,
     participation::Participation,
     record::Record,
-    session::{Entry, Replayed, Status},
+    session::{Entry, Status},
     sessions::Sessions,
+    step::lock,
     submissions::Submissions,
 };
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use plenary_service::Executor;
 use plenary_store::Store;
 use plenary_types::{
     Block, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, SessionId, Timestamp,
-    Transaction, TransactionHash, encode, session::chain_digest,
+    Transaction, TransactionHash, encode,
 };
 use plenary_validator::{
     chain::{Chain, ChainError},
@@ -44,7 +45,7 @@ const RESUBMIT_MS: u64 = 1_000;
 /// How long an ended session can still be asked about here, in milliseconds. Layer 1 knows for ever
 /// what it committed.
 const LINGER_MS: u64 = 60_000;
-/// How many proposals wait for a height that this node has not reached.
+/// How many proposals of one node wait for a height that this one has not reached.
 const MAX_PARKED: usize = 4_096;
 
 /// How many handlers run at a time.
@@ -69,6 +70,8 @@ pub struct Bounds {
     pub time_limit: Duration,
     /// Most sessions at a time.
     pub sessions: usize,
+    /// Most requests that are worked on at a time; more are refused at once.
+    pub requests: usize,
 }
 
 impl Default for Bounds {
@@ -77,6 +80,7 @@ impl Default for Bounds {
             participation: Participation::Own,
             time_limit: Duration::from_secs(15 * 60),
             sessions: 100_000,
+            requests: 4_096,
         }
     }
 }
@@ -107,8 +111,8 @@ pub struct Parts {
     pub outside: Box<dyn Outside>,
 }
 
-/// Proposals by height, session and step, with who made them.
-type Parked = BTreeMap<(u64, SessionId, u32), (PublicKey, Proposal)>;
+/// Proposals by height, session, step and who sent them.
+type Parked = BTreeMap<(u64, SessionId, u32, PublicKey), Proposal>;
 
 /// One session node.
 pub struct Node {
@@ -195,53 +199,6 @@ impl Node {
             node.recover(recovered)?;
         }
         Ok(node)
-    }
-
-    fn recover(&self, recovered: crate::log::Recovered) -> Result<(), OpenError> {
-        let session = recovered.session;
-        let failed = |reason: String| OpenError::Log { session, reason };
-        let entries = recovered.entries.into_iter();
-        let records = entries.map(|entry| {
-            plenary_types::decode::<Record>(entry).map_err(|error| failed(error.to_string()))
-        });
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        let Some(Replayed { entry, committing }) =
-            Entry::replay(session, records, self.needed(), self.now())
-        else {
-            // Only the end of a session that was forgotten.
-            self.log.forget(session);
-            return Ok(());
-        };
-        let entry = self.sessions.get_or_insert(session, usize::MAX, || entry);
-        if let (Some(entry), Some(transaction)) = (entry, committing) {
-            self.take_up(&entry, transaction)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with a commit that a crash interrupted: by its transaction's hash, so that it ends
-    /// once.
-    fn take_up(
-        &self,
-        entry: &Entry,
-        transaction: Transaction,
-    ) -> Result<(), plenary_store::StoreError> {
-        let hash = transaction.hash();
-        if let Some(location) = self.store.transaction(&hash)?
-            && let Some(block) = self.store.block(location.height)?
-            && let Some(outcome) = block.outcomes.get(location.index as usize)
-        {
-            let landed = Landed {
-                height: location.height,
-                index: location.index,
-                outcome: outcome.clone(),
-            };
-            self.decide(entry, &transaction, landed);
-            return Ok(());
-        }
-        self.submissions.add(transaction, Timestamp(0));
-        Ok(())
     }
 
     /// The node's clock.
@@ -337,27 +294,36 @@ impl Node {
     }
 
     /// Notes what layer 1 decided of a session's transaction. One that is committed settles the
-    /// session, whoever originated it; another outcome only where it is of the same operations:
-    /// another node may have gone on with the session, or lied about it.
-    fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
+    /// session, whoever originated it; another outcome only where it is of the operations that
+    /// this node has, or goes on from them: another node may have lied about the session.
+    pub(crate) fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
         let hash = transaction.hash();
         let committed = landed.outcome == Outcome::Committed;
-        let mut live = entry.live.lock();
+        let Ok(mut live) = lock(entry) else {
+            // A handler that does not come back holds it, and must not hold up the chain.
+            self.sessions.remove(&entry.id);
+            return;
+        };
         let awaited = match &live.status {
             Status::Committing(own) => committed || *own == hash,
-            Status::Open => committed || chain_digest(&transaction.operations) == live.chain(),
+            Status::Open => committed || live.begins(&transaction.operations),
             Status::Decided(_, earlier) => committed && earlier.outcome != Outcome::Committed,
             Status::Over(_) => committed,
         };
         if !awaited {
             return;
         }
+        if !committed && live.status == Status::Open {
+            // For a restart to find the outcome by.
+            let record = Record::Committing(transaction.clone());
+            self.log.append(entry.life, encode(&record), || {});
+        }
         let event = live.decide(hash, landed);
         drop(live);
         self.metrics.ended(&event);
         if committed {
             // The ledger has all of it.
-            self.log.forget(entry.id);
+            self.log.forget(entry.life);
         }
         entry.feed.push(event);
     }
@@ -382,14 +348,17 @@ impl Node {
             drop(live);
             match status {
                 Status::Open if open && over => self.end(&entry, Given::Expired),
-                Status::Over(_) if long_over => self.sessions.remove(&entry.id),
+                Status::Over(_) if long_over => {
+                    self.sessions.remove(&entry.id);
+                    self.log.forget(entry.life);
+                }
                 Status::Decided(_, landed) if landed.outcome == Outcome::Committed => {
                     // The ledger answers for it from now on.
                     self.sessions.remove(&entry.id);
                 }
                 Status::Decided(..) if long_over => {
                     self.sessions.remove(&entry.id);
-                    self.log.forget(entry.id);
+                    self.log.forget(entry.life);
                 }
                 _ => {}
             }
@@ -407,17 +376,21 @@ impl Node {
         }
         let record = encode(&Record::Over(given));
         let ended = entry.clone();
-        self.log.append(entry.id, record, move || {
+        self.log.append(entry.life, record, move || {
             let mut live = ended.live.lock();
-            live.status = Status::Over(given);
             live.closing = false;
+            if live.status != Status::Open {
+                // Another node's commit of it was final before this was on disk.
+                return;
+            }
+            live.status = Status::Over(given);
             drop(live);
             ended.feed.push(match given {
                 Given::Aborted => crate::feed::Event::Aborted,
                 Given::Expired => crate::feed::Event::Expired,
             });
         });
-        self.log.forget(entry.id);
+        self.log.forget(entry.life);
         self.tell(&Message::Over {
             session: entry.id,
             given,
@@ -439,10 +412,10 @@ impl Node {
     /// Keeps a proposal until this node has reached its height.
     pub(crate) fn park(&self, from: PublicKey, proposal: Proposal) {
         let promise = &proposal.promise;
-        let place = (proposal.height, promise.session, promise.sequence);
+        let place = (proposal.height, promise.session, promise.sequence, from);
         let mut parked = self.parked.lock();
-        if parked.len() < MAX_PARKED {
-            parked.insert(place, (from, proposal));
+        if parked.keys().filter(|(.., sender)| *sender == from).count() < MAX_PARKED {
+            parked.insert(place, proposal);
         }
     }
 
@@ -451,12 +424,12 @@ impl Node {
             let due = {
                 let mut parked = self.parked.lock();
                 match parked.first_entry() {
-                    Some(first) if first.key().0 <= height => Some(first.remove()),
+                    Some(first) if first.key().0 <= height => Some(first.remove_entry()),
                     _ => None,
                 }
             };
             match due {
-                Some((from, proposal)) => self.replicate(from, proposal),
+                Some(((.., from), proposal)) => self.replicate(from, proposal),
                 None => return,
             }
         }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
 use plenary_service::Writes;
 use plenary_types::{
-    Operation, Promise, StateKey, Timestamp, Transaction, limits::MAX_VALUE_BYTES,
+    Operation, Promise, SessionId, StateKey, Timestamp, Transaction, limits::MAX_VALUE_BYTES,
 };
 
 /// Most keys that one operation may write, as an encoding bound; its budget allows fewer.
@@ -45,6 +45,8 @@ const STEP: u8 = 1;
 pub enum Record {
     /// It was opened; its first step follows.
     Opened {
+        /// Its name.
+        session: SessionId,
         /// Who may work in it.
         owner: Owner,
         /// When, by this node's clock.
@@ -54,8 +56,12 @@ pub enum Record {
     Step(Box<StepRecord>),
     /// It is to be committed with this transaction.
     Committing(Transaction),
-    /// After a conflict its requests were run again: the steps so far are void, and as many follow.
-    Rebased,
+    /// After a conflict its requests were run again: the steps so far are void, once as many as
+    /// this follow.
+    Rebased {
+        /// How many.
+        steps: u32,
+    },
     /// It ended without layer 1. What layer 1 decides is in the ledger, and needs no record.
     Over(Given),
 }
@@ -96,6 +102,12 @@ impl Read for StepRecord {
         let mut writes = Writes::new();
         for _ in 0..count {
             let key = StateKey::read(buf)?;
+            if writes
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= key)
+            {
+                return Err(Error::Invalid("StepRecord", "writes out of order"));
+            }
             let value = match bool::read(buf)? {
                 true => Some(Bytes::read_cfg(buf, &RangeCfg::from(0..=MAX_VALUE_BYTES))?),
                 false => None,
@@ -114,8 +126,13 @@ impl Read for StepRecord {
 impl Write for Record {
     fn write(&self, buf: &mut impl BufMut) {
         match self {
-            Self::Opened { owner, time } => {
+            Self::Opened {
+                session,
+                owner,
+                time,
+            } => {
                 0u8.write(buf);
+                session.write(buf);
                 owner.write(buf);
                 time.write(buf);
             }
@@ -127,7 +144,10 @@ impl Write for Record {
                 2u8.write(buf);
                 transaction.write(buf);
             }
-            Self::Rebased => 3u8.write(buf),
+            Self::Rebased { steps } => {
+                3u8.write(buf);
+                steps.write(buf);
+            }
             Self::Over(given) => {
                 4u8.write(buf);
                 given.write(buf);
@@ -139,10 +159,14 @@ impl Write for Record {
 impl EncodeSize for Record {
     fn encode_size(&self) -> usize {
         1 + match self {
-            Self::Opened { owner, time } => owner.encode_size() + time.encode_size(),
+            Self::Opened {
+                session,
+                owner,
+                time,
+            } => session.encode_size() + owner.encode_size() + time.encode_size(),
             Self::Step(step) => step.encode_size(),
             Self::Committing(transaction) => transaction.encode_size(),
-            Self::Rebased => 0,
+            Self::Rebased { steps } => steps.encode_size(),
             Self::Over(given) => given.encode_size(),
         }
     }
@@ -153,12 +177,15 @@ impl Read for Record {
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
             0 => Ok(Self::Opened {
+                session: SessionId::read(buf)?,
                 owner: Owner::read(buf)?,
                 time: Timestamp::read(buf)?,
             }),
             STEP => Ok(Self::Step(Box::new(StepRecord::read(buf)?))),
             2 => Ok(Self::Committing(Transaction::read(buf)?)),
-            3 => Ok(Self::Rebased),
+            3 => Ok(Self::Rebased {
+                steps: u32::read(buf)?,
+            }),
             4 => Ok(Self::Over(Given::read(buf)?)),
             tag => Err(Error::InvalidEnum(tag)),
         }

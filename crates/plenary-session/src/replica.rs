@@ -5,23 +5,28 @@
 //! and keeps the originator's signed word as evidence. It contradicts only where it could run the
 //! step on exactly the state that the originator names; otherwise it may be its own state that
 //! differs, and it stays silent.
+//!
+//! Whoever has a step may pass it on, with its originator's promise: the originator may be gone.
 
 use crate::{
     error::Refusal,
     evidence::Contradiction,
     message::{Given, Message, Owner, Proposal},
     node::Node,
-    record::StepRecord,
-    session::{Entry, Live, Status},
+    record::{Record, StepRecord},
+    session::{Entry, Live, Status, Step},
     step::lock,
 };
 use bytes::Bytes;
 use plenary_service::{Difference, StateView, Writes};
 use plenary_types::{
-    Author, Endorsement, Operation, Outcome, PublicKey, SessionId, Signature, encode,
+    Author, Endorsement, Operation, Outcome, PublicKey, SessionId, Signature, Timestamp, encode,
     genesis::ClientSignatures,
 };
 use std::sync::Arc;
+
+/// How long a node waits before it asks for the same missing steps again, in milliseconds.
+const ASK_AGAIN_MS: u64 = 1_000;
 
 impl Node {
     /// Takes a message of another session node. Anything may be in it.
@@ -49,10 +54,25 @@ impl Node {
         }
     }
 
+    /// Another node can be reached, anew or for the first time: it gets the last step of every
+    /// session that it has not endorsed, and asks for those before that it lacks.
+    pub fn met(&self, other: PublicKey) {
+        for entry in self.sessions.all() {
+            let Ok(live) = lock(&entry) else { continue };
+            let lacks = |last: &&Step| last.promise.node != other && !last.agreement.has(&other);
+            let last = live.steps.last().filter(|_| live.is_open());
+            let proposal = last.filter(lacks).map(|last| last.proposal(live.owner));
+            drop(live);
+            if let Some(proposal) = proposal {
+                self.send(&other, &proposal);
+            }
+        }
+    }
+
     /// Runs what another node proposes as the next step of a session.
     pub(crate) fn replicate(self: &Arc<Self>, from: PublicKey, proposal: Proposal) {
         let session = proposal.promise.session;
-        if let Err(error) = self.check_proposal(&from, &proposal) {
+        if let Err(error) = self.check_proposal(&proposal) {
             self.metrics.garbage.inc();
             tracing::warn!(%from, %session, %error, "a proposal is not valid");
             return;
@@ -67,7 +87,7 @@ impl Node {
     }
 
     /// Checks all that needs no session: signatures, and that the parts fit.
-    fn check_proposal(&self, from: &PublicKey, proposal: &Proposal) -> Result<(), &'static str> {
+    fn check_proposal(&self, proposal: &Proposal) -> Result<(), &'static str> {
         let Proposal {
             owner,
             promise,
@@ -75,8 +95,8 @@ impl Node {
             ..
         } = proposal;
         let opens = SessionId::from(operation.id()) == promise.session;
-        if promise.node != *from || promise.time != operation.time {
-            return Err("the promise is another node's or of another time");
+        if !self.genesis.is_session_node(&promise.node) || promise.time != operation.time {
+            return Err("the promise is no session node's or of another time");
         }
         if opens != (promise.sequence == 0) {
             return Err("the first operation of a session names it");
@@ -109,10 +129,11 @@ impl Node {
             return Ok(());
         };
         let mut live = lock(&entry)?;
-        if sequence == 0 && in_conflict(&live) {
-            // Its owner has had it run again at the originator.
-            self.log
-                .append(entry.id, encode(&crate::record::Record::Rebased), || {});
+        if sequence == 0 && conflict_at(&live).is_some_and(|height| proposal.height >= height) {
+            // Its owner has had it run again, on the state that it was in conflict with.
+            // As many of its steps as come are kept.
+            let record = encode(&Record::Rebased { steps: 0 });
+            self.log.append(entry.life, record, || {});
             live.clear(entry.id);
         }
         if let Some(known) = live.steps.get(sequence as usize) {
@@ -124,15 +145,7 @@ impl Node {
             return Ok(());
         }
         if live.next() < sequence {
-            let from_step = live.next();
-            drop(live);
-            self.send(
-                &from,
-                &Message::Behind {
-                    session,
-                    from: from_step,
-                },
-            );
+            self.ask_for_missing(&from, session, &mut live);
             return Ok(());
         }
         if !live.is_open() || live.owner != proposal.owner {
@@ -152,10 +165,30 @@ impl Node {
             .check(&self.executor, view, &proposal.operation)?
         {
             Ok(writes) => self.take(from, &entry, &mut live, proposal, writes),
-            Err(difference) if exact => self.contradict(&from, &live, proposal, &difference),
+            // Promises do not sign what was read; and of what another node passes on, the height
+            // may be made up.
+            Err(difference)
+                if exact
+                    && proposal.promise.node == from
+                    && !matches!(difference, Difference::Read { .. }) =>
+            {
+                self.contradict(&from, &live, proposal, &difference);
+            }
             Err(difference) => tracing::debug!(%session, %difference, "cannot judge a step"),
         }
         Ok(())
+    }
+
+    /// Asks for the steps that this node lacks, once in a while: where the two have different
+    /// chains, the answer does not help.
+    fn ask_for_missing(&self, of: &PublicKey, session: SessionId, live: &mut Live) {
+        let (from, now) = (live.next(), self.now());
+        let again =
+            |(asked, time): (u32, Timestamp)| asked != from || time.plus_ms(ASK_AGAIN_MS) <= now;
+        if live.asked.is_none_or(again) {
+            live.asked = Some((from, now));
+            self.send(of, &Message::Behind { session, from });
+        }
     }
 
     /// The session of a proposal: a new one for a first step that layer 1 has not committed before.
@@ -254,14 +287,17 @@ impl Node {
             return;
         };
         let Ok(live) = lock(&entry) else { return };
-        let step = live.steps.get(sequence as usize);
-        let agreement = step.map(|step| step.agreement.clone());
+        let step = live.steps.get(sequence as usize).cloned();
         drop(live);
-        if let Some(agreement) = agreement {
-            agreement.endorse(Endorsement {
-                key: from,
-                signature,
-            });
+        let endorsement = Endorsement {
+            key: from,
+            signature,
+        };
+        // It may be of a chain that a rebase has made void.
+        if let Some(step) = step
+            && endorsement.verify(&self.genesis.hash(), &step.promise.chain)
+        {
+            step.agreement.endorse(endorsement);
         }
     }
 
@@ -271,20 +307,8 @@ impl Node {
             return;
         };
         let Ok(live) = lock(&entry) else { return };
-        let own = self.key.public_key();
         let steps = live.steps.iter().skip(from as usize);
-        let proposals: Vec<Message> = steps
-            // Only its own word can a node pass on as a proposal.
-            .filter(|step| step.promise.node == own)
-            .map(|step| {
-                Message::Propose(Box::new(Proposal {
-                    owner: live.owner,
-                    promise: step.promise,
-                    height: step.height,
-                    operation: Operation::clone(&step.operation),
-                }))
-            })
-            .collect();
+        let proposals: Vec<Message> = steps.map(|step| step.proposal(live.owner)).collect();
         drop(live);
         for proposal in proposals {
             self.send(&to, &proposal);
@@ -324,7 +348,12 @@ impl Node {
     }
 }
 
-fn in_conflict(live: &Live) -> bool {
-    matches!(&live.status, Status::Decided(_, landed)
-        if matches!(landed.outcome, Outcome::Conflict { .. }))
+/// The height that the session was in conflict at, where it is.
+fn conflict_at(live: &Live) -> Option<u64> {
+    match &live.status {
+        Status::Decided(_, landed) if matches!(landed.outcome, Outcome::Conflict { .. }) => {
+            Some(landed.height)
+        }
+        _ => None,
+    }
 }

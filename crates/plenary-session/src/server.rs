@@ -7,6 +7,7 @@ use crate::{
     follow::{self, Follower, Validators, submit::Submitter},
     log::{self, Log, LogError},
     node::{Bounds, Node, OpenError, Outside, Parts},
+    participation::Participation,
     peers::{self, Inbox, Peers, PeersError},
 };
 use bytes::Bytes;
@@ -71,6 +72,16 @@ pub enum StartError {
         "the genesis names no session node with the key {0}: add it to session_nodes on every node, or use the right key"
     )]
     Stranger(PublicKey),
+    /// More session nodes must agree than there are.
+    #[error(
+        "participation {participation} needs more session nodes than the {nodes} of the genesis: ask for fewer"
+    )]
+    Participation {
+        /// What is asked for.
+        participation: Participation,
+        /// How many there are.
+        nodes: usize,
+    },
     /// The data directory cannot be used.
     #[error("cannot use the data directory {}: {error}", path.display())]
     Directory {
@@ -125,10 +136,23 @@ pub struct SessionNode {
 struct World {
     peers: RwLock<Option<Peers>>,
     submitter: OnceLock<Submitter>,
-    inbox: Mutex<Option<mpsc::Sender<(PublicKey, Bytes)>>>,
+    inbox: Mutex<Option<mpsc::Sender<Heard>>>,
+}
+
+/// What is heard of other session nodes.
+enum Heard {
+    Message(PublicKey, Bytes),
+    Met(PublicKey),
 }
 
 impl World {
+    fn hear(&self, heard: Heard) {
+        if let Some(inbox) = &*self.inbox.lock() {
+            // Whoever floods this node loses messages.
+            let _ = inbox.try_send(heard);
+        }
+    }
+
     fn connected_peers(&self) -> Vec<PublicKey> {
         let peers = self.peers.read();
         peers.as_ref().map(Peers::connected).unwrap_or_default()
@@ -153,14 +177,12 @@ impl Outside for Arc<World> {
 
 impl Inbox for World {
     fn receive(&self, from: PublicKey, message: Bytes) {
-        if let Some(inbox) = &*self.inbox.lock() {
-            // Whoever floods this node loses messages.
-            let _ = inbox.try_send((from, message));
-        }
+        self.hear(Heard::Message(from, message));
     }
 
     fn connected(&self, peer: PublicKey) {
         tracing::info!(%peer, "connected with a session node");
+        self.hear(Heard::Met(peer));
     }
 
     fn disconnected(&self, peer: PublicKey) {
@@ -207,6 +229,14 @@ pub async fn start(
     let own = settings.key.public_key();
     if !settings.genesis.is_session_node(&own) {
         return Err(StartError::Stranger(own));
+    }
+    let nodes = settings.genesis.session_nodes.len();
+    let participation = settings.bounds.participation;
+    if participation.needed(nodes - 1) > nodes - 1 {
+        return Err(StartError::Participation {
+            participation,
+            nodes,
+        });
     }
     let world = Arc::<World>::default();
     let (failed, failure) = watch::channel(None);
@@ -331,14 +361,17 @@ async fn serve(listener: TcpListener, api: Api, mut stopped: watch::Receiver<boo
 
 /// Works on what other session nodes send, one message after the other, off the async threads. A
 /// handler that does not come back costs its thread and the messages that were taken with it.
-async fn replicate(node: Arc<Node>, mut messages: mpsc::Receiver<(PublicKey, Bytes)>) {
+async fn replicate(node: Arc<Node>, mut messages: mpsc::Receiver<Heard>) {
     const TOGETHER: usize = 64;
     let mut together = Vec::with_capacity(TOGETHER);
     while messages.recv_many(&mut together, TOGETHER).await > 0 {
         let (own, batch) = (node.clone(), std::mem::take(&mut together));
         let work = tokio::task::spawn_blocking(move || {
-            for (from, message) in batch {
-                own.receive(from, message);
+            for heard in batch {
+                match heard {
+                    Heard::Message(from, message) => own.receive(from, message),
+                    Heard::Met(peer) => own.met(peer),
+                }
             }
         });
         let limit = plenary_validator::guard::HANDLER_LIMIT;

@@ -12,14 +12,15 @@
 use crate::{
     agreement::Agreement,
     feed::{Event, Feed},
-    message::{Given, Owner},
+    message::{Given, Message, Owner, Proposal},
     record::{Record, StepRecord},
 };
 use parking_lot::Mutex;
 use plenary_service::Writes;
 use plenary_types::{
     Digest, Operation, OperationId, Outcome, Promise, SessionId, Timestamp, Transaction,
-    TransactionHash, session::EMPTY_CHAIN, session::chain_link,
+    TransactionHash,
+    session::{EMPTY_CHAIN, chain_digest, chain_link},
 };
 use plenary_validator::finality::Landed;
 use std::{fmt, sync::Arc};
@@ -28,6 +29,9 @@ use std::{fmt, sync::Arc};
 pub struct Entry {
     /// The session's name: its first operation's.
     pub id: SessionId,
+    /// What the session log calls this life of it: once a session is forgotten it can be opened
+    /// again, and the log takes nothing more under a name that it has forgotten.
+    pub life: SessionId,
     /// From when on this process has it, for events to be numbered from.
     pub begun: Timestamp,
     /// What happened.
@@ -47,6 +51,18 @@ pub struct Step {
     pub height: u64,
     /// Who stands for it.
     pub agreement: Arc<Agreement>,
+}
+
+impl Step {
+    /// The step for another node to run, in a session of `owner`.
+    pub fn proposal(&self, owner: Owner) -> Message {
+        Message::Propose(Box::new(Proposal {
+            owner,
+            promise: self.promise,
+            height: self.height,
+            operation: Operation::clone(&self.operation),
+        }))
+    }
 }
 
 /// Where a session is in its life.
@@ -95,6 +111,8 @@ pub struct Live {
     pub size: usize,
     /// What its operations have written so far.
     pub overlay: plenary_service::Session,
+    /// From which step on this node has last asked others for what it lacks, and when.
+    pub asked: Option<(u32, Timestamp)>,
 }
 
 impl fmt::Debug for Entry {
@@ -106,8 +124,10 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// A session before its first step.
     pub fn new(id: SessionId, owner: Owner, opened: Timestamp) -> Self {
+        let life = Digest::of("plenary session life", &[&id.0, &opened.0.to_be_bytes()]);
         Self {
             id,
+            life: SessionId(life.0),
             begun: opened,
             feed: Arc::default(),
             live: Mutex::new(Live {
@@ -118,30 +138,31 @@ impl Entry {
                 steps: Vec::new(),
                 size: 0,
                 overlay: plenary_service::Session::open(id),
+                asked: None,
             }),
         }
     }
 
     /// The session that `records` are the life of, and the transaction that it was to be committed
     /// with, where it has come to that. Nothing where they do not begin with the opening.
-    pub fn replay(
-        id: SessionId,
-        records: Vec<Record>,
-        needed: usize,
-        now: Timestamp,
-    ) -> Option<Replayed> {
-        let mut records = records.into_iter();
-        let Some(Record::Opened { owner, time }) = records.next() else {
+    pub fn replay(records: Vec<Record>, needed: usize, now: Timestamp) -> Option<Replayed> {
+        let Some(Record::Opened {
+            session: id,
+            owner,
+            time,
+        }) = records.first()
+        else {
             return None;
         };
+        let id = *id;
         let entry = Self {
             begun: now,
-            ..Self::new(id, owner, time)
+            ..Self::new(id, *owner, *time)
         };
         let mut committing = None;
         {
             let mut live = entry.live.lock();
-            for record in records {
+            for record in whole(records) {
                 match record {
                     Record::Opened { .. } => {}
                     Record::Step(step) => {
@@ -152,7 +173,7 @@ impl Entry {
                         live.status = Status::Committing(transaction.hash());
                         committing = Some(transaction);
                     }
-                    Record::Rebased => {
+                    Record::Rebased { .. } => {
                         committing = None;
                         live.clear(id);
                     }
@@ -170,6 +191,31 @@ impl Entry {
             Status::Open | Status::Over(_) => None,
         }
     }
+}
+
+/// The records without the rebases that a crash cut off: those that fewer steps follow than belong
+/// to them.
+fn whole(records: Vec<Record>) -> Vec<Record> {
+    let mut whole = Vec::with_capacity(records.len());
+    let mut records = records.into_iter().peekable();
+    while let Some(record) = records.next() {
+        let Record::Rebased { steps } = record else {
+            whole.push(record);
+            continue;
+        };
+        let mut rebase = vec![record];
+        let mut left = steps;
+        while let Some(next) = records
+            .next_if(|next| left > 0 && matches!(next, Record::Opened { .. } | Record::Step(_)))
+        {
+            left -= u32::from(matches!(next, Record::Step(_)));
+            rebase.push(next);
+        }
+        if left == 0 {
+            whole.append(&mut rebase);
+        }
+    }
+    whole
 }
 
 /// A session as a log has it.
@@ -203,6 +249,12 @@ impl Live {
         self.steps
             .iter()
             .find(|step| step.operation.id() == *operation)
+    }
+
+    /// Whether `operations` are those that it has, and perhaps more.
+    pub fn begins(&self, operations: &[Operation]) -> bool {
+        let first = operations.get(..self.steps.len());
+        first.is_some_and(|first| chain_digest(first) == self.chain())
     }
 
     /// Its operations.

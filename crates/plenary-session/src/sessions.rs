@@ -34,6 +34,13 @@ impl Sessions {
         Some(entry)
     }
 
+    /// Adds a session; gives the one of the same name that it takes the place of.
+    pub fn replace(&self, entry: Entry) -> (Arc<Entry>, Option<Arc<Entry>>) {
+        let entry = Arc::new(entry);
+        let earlier = self.0.lock().insert(entry.id, entry.clone());
+        (entry, earlier)
+    }
+
     /// Forgets a session.
     pub fn remove(&self, id: &SessionId) {
         self.0.lock().remove(id);

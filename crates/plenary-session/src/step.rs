@@ -12,7 +12,7 @@
 use crate::{
     agreement::Agreement,
     error::Refusal,
-    message::{Given, Message, Owner, Proposal},
+    message::{Given, Owner},
     node::Node,
     record::{Record, StepRecord},
     session::{Entry, Live, Status, Step, operation_size},
@@ -24,6 +24,7 @@ use plenary_types::{
     Signature, encode,
     limits::{MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
 };
+use plenary_validator::{error::Refusal as Layer1Refusal, lookup::transaction_at};
 use std::{sync::Arc, time::Duration};
 
 /// The most bytes of a session's operations: what a transaction has besides them must fit too.
@@ -90,14 +91,30 @@ impl Node {
             .sessions
             .get_or_insert(id, most, || Entry::new(id, owner, now));
         let entry = entry.ok_or(Refusal::TooManySessions(most))?;
-        let outcome = self.step(&entry, asked);
+        let outcome = self.first_step(&entry, asked);
         if !matches!(outcome, Ok(Ran::Stepped(_))) {
             self.forget_unopened(&entry);
         }
         outcome
     }
 
-    fn forget_unopened(&self, entry: &Entry) {
+    fn first_step(&self, entry: &Arc<Entry>, asked: Asked) -> Result<Ran, Refusal> {
+        // Committed sessions are forgotten.
+        let location = self.store.operation(&asked.author.operation())?;
+        match location {
+            Some(location) if lock(entry)?.steps.is_empty() => {
+                let (transaction, _) = transaction_at(&self.store, location)?;
+                Err(Layer1Refusal::Replayed {
+                    transaction: transaction.hash(),
+                    height: location.height,
+                }
+                .into())
+            }
+            _ => self.step(entry, asked),
+        }
+    }
+
+    pub(crate) fn forget_unopened(&self, entry: &Entry) {
         if entry
             .live
             .try_lock()
@@ -116,6 +133,10 @@ impl Node {
         let mut live = lock(entry)?;
         let id = asked.author.operation();
         if let Some(step) = live.step_of(&id) {
+            if !step.agreement.is_endorsed() {
+                // What was sent before may be lost, or its originator gone.
+                self.tell(&step.proposal(live.owner));
+            }
             return same(entry, step, &asked.request);
         }
         if !live.steps.is_empty() || entry.id != id.into() {
@@ -176,14 +197,6 @@ impl Node {
             operation.time,
             live.chain_with(&operation),
         );
-        let proposal = self.others().next().map(|_| {
-            Message::Propose(Box::new(Proposal {
-                owner: live.owner,
-                promise,
-                height,
-                operation: operation.clone(),
-            }))
-        });
         let record = StepRecord {
             promise,
             height,
@@ -191,8 +204,8 @@ impl Node {
             writes,
         };
         let step = self.keep(entry, live, record, Agreement::durable);
-        if let Some(proposal) = proposal {
-            self.tell(&proposal);
+        if self.others().next().is_some() {
+            self.tell(&step.proposal(live.owner));
         }
         self.metrics.steps.inc();
         step
@@ -209,14 +222,19 @@ impl Node {
     ) -> Step {
         if live.steps.is_empty() {
             let (owner, time) = (live.owner, live.opened);
-            let opened = encode(&Record::Opened { owner, time });
-            self.log.append(entry.id, opened, || {});
+            let session = entry.id;
+            let opened = encode(&Record::Opened {
+                session,
+                owner,
+                time,
+            });
+            self.log.append(entry.life, opened, || {});
         }
         let bytes = record.entry();
         let step = live.push(record, self.needed(), &entry.feed);
         let agreement = step.agreement.clone();
         self.log
-            .append(entry.id, bytes, move || durable(&agreement));
+            .append(entry.life, bytes, move || durable(&agreement));
         step
     }
 
@@ -326,7 +344,7 @@ fn full(entry: &Entry) -> Refusal {
 /// The step that an operation was before: one request has one answer.
 fn same(entry: &Arc<Entry>, step: &Step, request: &Request) -> Result<Ran, Refusal> {
     if step.operation.request != *request {
-        return Err(plenary_validator::error::Refusal::NonceReused.into());
+        return Err(Layer1Refusal::NonceReused.into());
     }
     Ok(Ran::Stepped(Stepped {
         entry: entry.clone(),

@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod audit;
+mod bad_block;
 pub mod chain;
 pub mod direct;
 pub mod error;

@@ -24,13 +24,11 @@ use axum::{
     http::HeaderMap,
     routing::{any, get, post},
 };
+use plenary_service::OPEN_SESSION;
 use plenary_types::{Author, Digest, Problem, PublicKey, Request, SessionId, Signature, Stage};
 use plenary_validator::http::Failure;
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
-
-/// How many requests are worked on at a time; more are refused at once.
-const MOST_REQUESTS: usize = 4_096;
 
 /// What every handler of the API has.
 #[derive(Clone)]
@@ -52,17 +50,17 @@ impl Api {
         connected: impl Fn() -> Vec<PublicKey> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            slots: Arc::new(Semaphore::new(node.bounds.requests)),
             node,
             follower,
             connected: Arc::new(connected),
-            slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
         }
     }
 
     /// A place among the requests that are worked on.
     fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let slot = self.slots.try_acquire();
-        slot.map_err(|_| refuse(Refusal::Overloaded(MOST_REQUESTS)))
+        slot.map_err(|_| refuse(Refusal::Overloaded(self.node.bounds.requests)))
     }
 
     /// The session of this name.
@@ -74,28 +72,27 @@ impl Api {
 
 /// The whole API.
 pub fn router(api: Api) -> Router {
-    let framework = Router::new()
-        .route("/status", get(status::status))
-        .route("/genesis", get(status::genesis))
-        .route("/evidence", get(status::evidence))
-        .route("/sessions", get(list::list).post(service::serve))
+    // Whole paths: below a nested router a request has another target than its client signed.
+    Router::new()
+        .route("/plenary/v1/status", get(status::status))
+        .route("/plenary/v1/genesis", get(status::genesis))
+        .route("/plenary/v1/evidence", get(status::evidence))
+        .route(OPEN_SESSION, get(list::list).post(service::serve))
         .route(
-            "/sessions/{id}",
+            "/plenary/v1/sessions/{id}",
             get(sessions::show).delete(sessions::abort),
         )
-        .route("/sessions/{id}/commit", post(sessions::commit))
-        .route("/sessions/{id}/rebase", post(sessions::rebase))
-        .route("/sessions/{id}/events", get(events::events))
-        .route("/receipts/{hash}", get(decided::receipt))
-        .route("/transactions/{hash}", get(decided::transaction))
-        .route("/openapi.json", get(openapi::openapi))
-        .fallback(any(unknown))
-        .method_not_allowed_fallback(wrong_method);
-    Router::new()
-        .nest("/plenary/v1", framework)
+        .route("/plenary/v1/sessions/{id}/commit", post(sessions::commit))
+        .route("/plenary/v1/sessions/{id}/rebase", post(sessions::rebase))
+        .route("/plenary/v1/sessions/{id}/events", get(events::events))
+        .route("/plenary/v1/receipts/{hash}", get(decided::receipt))
+        .route("/plenary/v1/transactions/{hash}", get(decided::transaction))
+        .route("/plenary/v1/openapi.json", get(openapi::openapi))
+        .route("/plenary/v1/{*unknown}", any(unknown))
         .route("/metrics", get(health::metrics))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(wrong_method)
         .fallback(any(service::serve))
         .with_state(api)
 }

@@ -9,6 +9,7 @@ mod health;
 pub mod openapi;
 mod receipts;
 mod service;
+mod sessions;
 mod state;
 mod status;
 mod transactions;
@@ -75,6 +76,7 @@ pub fn router(api: Api) -> Router {
         .route("/drafts", post(drafts::submit))
         .route("/transactions/{hash}", get(transactions::transaction))
         .route("/receipts/{hash}", get(receipts::receipt))
+        .route("/sessions/{id}", get(sessions::session))
         .route("/state/{table}/{key}", get(state::entry))
         .route("/evidence", get(evidence::evidence))
         .route("/events", get(events::events))

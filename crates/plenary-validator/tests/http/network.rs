@@ -44,6 +44,11 @@ pub fn now_s() -> u64 {
 
 impl Network {
     pub async fn start(clients: ClientSignatures) -> Self {
+        Self::with_session_nodes(clients, Vec::new()).await
+    }
+
+    /// A network whose genesis names these session nodes.
+    pub async fn with_session_nodes(clients: ClientSignatures, session_nodes: Vec<Member>) -> Self {
         let keys: Vec<PrivateKey> = (1..=4)
             .map(|seed| PrivateKey::from_seed([seed; 32]))
             .collect();
@@ -61,7 +66,7 @@ impl Network {
             clients,
             service,
             members.collect(),
-            Vec::new(),
+            session_nodes,
             Value::Null,
         );
         let genesis = Arc::new(genesis.unwrap());

@@ -1,0 +1,357 @@
+//! A session node that lies to its peers: refused, and where the lie is signed, kept as evidence.
+
+use crate::{support::Client, world::World};
+use bytes::Bytes;
+use plenary_service::Session;
+use plenary_session::{
+    evidence::Contradiction,
+    message::{Given, Message, Owner, Proposal},
+};
+use plenary_types::{
+    Author, ClientSignature, Operation, PrivateKey, Promise, Read, Request, SessionId, Signature,
+    Timestamp, Version, encode, session::EMPTY_CHAIN, session::chain_link,
+};
+use plenary_validator::testing::bank::deposit_request;
+
+/// Two honest nodes, and a third that is the test.
+struct Lies {
+    world: World,
+    key: PrivateKey,
+    client: Client,
+}
+
+impl Lies {
+    fn new() -> Self {
+        let mut world = World::new(3);
+        world.crash(2);
+        Self {
+            key: world.places[2].key,
+            client: Client::new(1, "a"),
+            world,
+        }
+    }
+
+    /// The first operation of a session, as an honest node runs it.
+    fn honest(&mut self, request: Request) -> Operation {
+        let now = self.world.now();
+        let asked = self.client.ask(now, request);
+        let id = SessionId::from(asked.author.operation());
+        let node = self.world.node(0);
+        let (_, view) = node.store.state().latest();
+        let session = Session::open(id);
+        let ran = session.try_next(&node.executor, view, asked.request, asked.author, now);
+        match ran.unwrap().0 {
+            plenary_service::Simulation::Answered(operation) => operation,
+            plenary_service::Simulation::Refused(problem) => panic!("{problem}"),
+        }
+    }
+
+    /// A proposal of an operation as the first of its session, signed by the liar.
+    fn proposal(&self, operation: Operation) -> Proposal {
+        let genesis = self.world.layer1.genesis.hash();
+        let chain = chain_link(&EMPTY_CHAIN, &operation);
+        let (id, time) = (operation.id().into(), operation.time);
+        Proposal {
+            owner: Owner::Client(self.client.key.public_key()),
+            promise: Promise::sign(&self.key, &genesis, id, 0, time, chain),
+            height: 0,
+            operation,
+        }
+    }
+
+    fn tell(&self, message: &Message) {
+        let from = self.key.public_key();
+        self.world.node(0).receive(from, encode(message));
+    }
+
+    fn propose(&self, proposal: Proposal) {
+        self.tell(&Message::Propose(Box::new(proposal)));
+    }
+
+    /// Node 0 neither has the session nor endorsed it.
+    fn assert_refused(&self) {
+        let node = self.world.node(0);
+        let steps = |id: &SessionId| {
+            let entry = node.sessions.get(id)?;
+            Some(entry.live.lock().steps.len())
+        };
+        for entry in node.sessions.all() {
+            assert_eq!(steps(&entry.id), Some(0));
+        }
+        let sent = &self.world.wire.lock().messages;
+        let endorsed = sent
+            .iter()
+            .any(|envelope| matches!(envelope.message(), Message::Endorse { .. }));
+        assert!(!endorsed);
+    }
+
+    fn evidence(&self) -> Vec<Contradiction> {
+        self.world.node(0).evidence.all()
+    }
+}
+
+#[test]
+fn an_honest_proposal_is_endorsed_so_that_these_tests_test_something() {
+    let mut lies = Lies::new();
+    let operation = lies.honest(deposit_request("ann", 5));
+    lies.propose(lies.proposal(operation));
+    let sent = lies.world.intercept();
+    assert!(matches!(sent[0].message(), Message::Endorse { .. }));
+}
+
+#[test]
+fn an_altered_response_is_refused_and_proven() {
+    let mut lies = Lies::new();
+    let mut operation = lies.honest(deposit_request("ann", 5));
+    operation.response.body = Bytes::from_static(b"5000");
+    let proposal = lies.proposal(operation.clone());
+    lies.propose(proposal.clone());
+    lies.propose(proposal.clone());
+    lies.assert_refused();
+    let evidence = lies.evidence();
+    let [contradiction] = &evidence[..] else {
+        panic!("one lie is kept once: {evidence:?}");
+    };
+    let genesis = &lies.world.layer1.genesis;
+    assert!(contradiction.verify(genesis));
+    assert_eq!(contradiction.promise.node, lies.key.public_key());
+    assert_eq!(contradiction.operations, [operation]);
+    assert!(
+        contradiction.difference.contains("5000"),
+        "{}",
+        contradiction.difference
+    );
+    let told = lies.world.intercept();
+    assert!(told.iter().any(|envelope| envelope.to == 2
+        && envelope.message() == Message::Refuse(Box::new(contradiction.clone()))));
+}
+
+#[test]
+fn the_client_of_an_altered_response_can_go_to_an_honest_node() {
+    let mut lies = Lies::new();
+    let mut client = lies.client.clone();
+    let mut operation = lies.honest(deposit_request("ann", 5));
+    operation.response.body = Bytes::from_static(b"5000");
+    lies.propose(lies.proposal(operation));
+    let step = lies.world.step(0, &mut client, deposit_request("ann", 5));
+    assert_eq!(crate::world::number(&step.operation.response), 5);
+}
+
+#[test]
+fn altered_reads_are_refused_without_accusing_whom_no_signature_binds() {
+    let mut lies = Lies::new();
+    let mut operation = lies.honest(deposit_request("ann", 5));
+    let Some(Read::Key { version, .. }) = operation.reads.first_mut() else {
+        panic!("a deposit reads the balance");
+    };
+    *version = Some(Version {
+        height: 7,
+        index: 0,
+    });
+    lies.propose(lies.proposal(operation));
+    lies.assert_refused();
+    // A promise signs requests and responses; of the reads anybody could have made up others.
+    assert!(lies.evidence().is_empty());
+}
+
+#[test]
+fn a_forged_request_is_refused() {
+    let mut lies = Lies::new();
+    let operation = lies.honest(deposit_request("ann", 5));
+    let mut forged = operation.clone();
+    forged.request = deposit_request("eve", 5);
+    lies.propose(lies.proposal(forged));
+    let mut unsigned = operation.clone();
+    unsigned.author = Author::Anonymous {
+        nonce: Bytes::from_static(b"n"),
+    };
+    lies.propose(lies.proposal(unsigned));
+    let mut resigned = operation;
+    let now = lies.world.now().0 / 1000;
+    let eve = PrivateKey::from_seed([66; 32]);
+    let request = resigned.request.clone();
+    let signature = ClientSignature::sign_in_session(&eve, &request, "http://node", "n", now);
+    resigned.author = Author::Signed(signature.unwrap());
+    lies.propose(lies.proposal(resigned));
+    lies.assert_refused();
+    assert!(lies.evidence().is_empty());
+}
+
+#[test]
+fn a_promise_that_does_not_fit_its_operation_is_refused() {
+    let mut lies = Lies::new();
+    let operation = lies.honest(deposit_request("ann", 5));
+    let right = lies.proposal(operation);
+    let genesis = lies.world.layer1.genesis.hash();
+    let promise = right.promise;
+    let sign = |session, sequence, time, chain| {
+        Promise::sign(&lies.key, &genesis, session, sequence, time, chain)
+    };
+    let (session, time, chain) = (promise.session, promise.time, promise.chain);
+    let unsigned = Promise {
+        signature: Signature([7; 64]),
+        ..promise
+    };
+    let wrong = [
+        unsigned,
+        sign(session, 0, time, EMPTY_CHAIN),
+        sign(session, 1, time, chain),
+        sign(SessionId([7; 32]), 0, time, chain),
+        sign(session, 0, Timestamp(time.0 + 1), chain),
+    ];
+    for promise in wrong {
+        lies.propose(Proposal {
+            promise,
+            ..right.clone()
+        });
+        lies.assert_refused();
+    }
+    assert!(lies.evidence().is_empty());
+}
+
+#[test]
+fn a_promise_of_another_network_is_refused() {
+    let mut lies = Lies::new();
+    let operation = lies.honest(deposit_request("ann", 5));
+    let mut proposal = lies.proposal(operation);
+    let (other, _) = crate::world::network(2);
+    let Promise {
+        session,
+        time,
+        chain,
+        ..
+    } = proposal.promise;
+    proposal.promise = Promise::sign(&lies.key, &other.genesis.hash(), session, 0, time, chain);
+    lies.propose(proposal);
+    lies.assert_refused();
+}
+
+#[test]
+fn another_clients_session_is_not_extended() {
+    let mut lies = Lies::new();
+    let mut ann = Client::new(2, "ann");
+    let first = lies.world.step(0, &mut ann, deposit_request("ann", 5));
+    lies.world.settle();
+    let operation = lies.honest(deposit_request("ann", 7));
+    let genesis = lies.world.layer1.genesis.hash();
+    let chain = chain_link(&ann.chain(), &operation);
+    let mut proposal = lies.proposal(operation);
+    let time = proposal.operation.time;
+    proposal.promise = Promise::sign(&lies.key, &genesis, ann.session(), 1, time, chain);
+    for owner in [lies.client.key, ann.key].map(|key| Owner::Client(key.public_key())) {
+        lies.propose(Proposal {
+            owner,
+            ..proposal.clone()
+        });
+        assert_eq!(lies.world.chain(0, &ann), first.promise.chain);
+    }
+    lies.world.step(0, &mut ann, deposit_request("ann", 5));
+}
+
+#[test]
+fn two_stories_of_one_session_are_not_mixed() {
+    let mut lies = Lies::new();
+    let mut again = lies.client.clone();
+    let one = lies.honest(deposit_request("ann", 5));
+    // The liar has the client sign two openings; each names a session of its own.
+    let mut other = lies.honest(deposit_request("ann", 7));
+    lies.propose(lies.proposal(one.clone()));
+    assert_eq!(lies.world.node(0).sessions.len(), 1);
+    // The second as another story of the first.
+    let mut story = lies.proposal(other.clone());
+    story.promise.session = one.id().into();
+    lies.propose(story);
+    assert_eq!(lies.world.node(0).sessions.len(), 1);
+    // The same operation with another answer.
+    other.author = one.author.clone();
+    other.request = one.request.clone();
+    lies.propose(lies.proposal(other));
+    let step = lies.world.step(0, &mut again, deposit_request("ann", 5));
+    assert_eq!(step.operation.response, one.response);
+    assert_eq!(step.promise.chain, chain_link(&EMPTY_CHAIN, &one));
+}
+
+#[test]
+fn endorsements_that_do_not_verify_count_for_nothing() {
+    let mut lies = Lies::new();
+    let mut client = lies.client.clone();
+    let step = lies.world.step(0, &mut client, deposit_request("ann", 5));
+    lies.world.intercept();
+    for sequence in [0, 1, u32::MAX] {
+        lies.tell(&Message::Endorse {
+            session: client.session(),
+            sequence,
+            signature: Signature([7; 64]),
+        });
+    }
+    assert!(step.agreement.endorsements().is_empty());
+    lies.world.commit(0, &client);
+    lies.world.ratify();
+    assert_eq!(lies.world.status(0, &client), "committed");
+}
+
+#[test]
+fn a_contradiction_that_is_not_signed_by_who_brings_it_is_not_kept() {
+    let lies = Lies::new();
+    let mut client = lies.client.clone();
+    let step = lies.world.step(0, &mut client, deposit_request("ann", 5));
+    let genesis = lies.world.layer1.genesis.hash();
+    let operations = vec![Operation::clone(&step.operation)];
+    let stranger = PrivateKey::from_seed([66; 32]);
+    let sign = |key: &PrivateKey, promise, operations| {
+        Contradiction::sign(key, &genesis, promise, 0, operations, &"no")
+    };
+    let mut altered = operations.clone();
+    altered[0].response.body = Bytes::from_static(b"6");
+    for contradiction in [
+        sign(&stranger, step.promise, operations.clone()),
+        sign(&lies.key, step.promise, altered),
+        sign(
+            &lies.key,
+            step.promise,
+            [&operations[..], &operations[..]].concat(),
+        ),
+    ] {
+        assert!(!contradiction.verify(&lies.world.layer1.genesis));
+        lies.tell(&Message::Refuse(Box::new(contradiction)));
+    }
+    assert!(lies.evidence().is_empty());
+}
+
+#[test]
+fn a_flood_for_heights_that_never_come_does_not_keep_honest_steps_from_waiting() {
+    let mut lies = Lies::new();
+    for number in 0..5_000u64 {
+        let operation = lies.honest(deposit_request("ann", 5));
+        lies.propose(Proposal {
+            height: u64::MAX - number,
+            ..lies.proposal(operation)
+        });
+    }
+    let (mut ann, mut bob) = (Client::new(2, "ann"), Client::new(3, "bob"));
+    let world = &mut lies.world;
+    world.step(1, &mut ann, deposit_request("shared", 5));
+    world.settle();
+    world.commit(1, &ann);
+    world.submit();
+    world.layer1.ratify(world.now());
+    world.feed(1);
+    let step = world.step(1, &mut bob, deposit_request("shared", 5));
+    world.settle();
+    world.feed(0);
+    world.settle();
+    assert!(step.agreement.is_replicated());
+}
+
+#[test]
+fn what_a_liar_says_of_unknown_sessions_costs_nothing() {
+    let lies = Lies::new();
+    let session = SessionId([9; 32]);
+    lies.tell(&Message::Behind { session, from: 0 });
+    lies.tell(&Message::Over {
+        session,
+        given: Given::Expired,
+    });
+    assert!(lies.world.node(0).sessions.is_empty());
+    assert!(lies.world.wire.lock().messages.is_empty());
+}

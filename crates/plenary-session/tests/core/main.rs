@@ -1,0 +1,18 @@
+//! Session nodes one by one: what each may rely on, whatever the network between them does.
+
+#![allow(clippy::unwrap_used)]
+
+mod commits;
+mod crashes;
+
+mod encodings;
+mod endings;
+mod liars;
+mod many;
+mod participation;
+mod refusals;
+mod replication;
+mod steps;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

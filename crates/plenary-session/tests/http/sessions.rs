@@ -1,0 +1,417 @@
+//! Sessions as clients live through them.
+
+use crate::nodes::{Client, Nodes, post};
+use plenary_session::{node::Bounds, participation::Participation};
+use plenary_types::{Receipt, genesis::ClientSignatures};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+fn header(answer: &Response, name: &str) -> String {
+    let value = answer.headers().get(name);
+    let value = value.unwrap_or_else(|| panic!("no {name}: {answer:?}"));
+    value.to_str().unwrap().to_owned()
+}
+
+async fn problem(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn one_node() -> Nodes {
+    Nodes::start(1, ClientSignatures::Optional, Bounds::default()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_by_a_services_own_routes_is_answered_step_by_step_and_committed_whole() {
+    let nodes = one_node().await;
+    let deposit = nodes
+        .network
+        .http
+        .post(nodes.url(0, "/accounts/ann/deposits"));
+    let deposit = deposit.json(&10).send().await.unwrap();
+    assert_eq!(header(&deposit, "plenary-finality"), "final");
+
+    let mut client = Client::new(1);
+    client.step(&nodes, 0, "/withdrawals", &Value::Null).await;
+    let session = client.session.unwrap();
+    let target = format!("/withdrawals/{session}/ann");
+    assert_eq!(client.step(&nodes, 0, &target, &json!(3)).await, 7);
+    assert_eq!(client.step(&nodes, 0, &target, &json!(2)).await, 5);
+    // Nothing of it is in the state yet, but the session sees it.
+    assert_eq!(
+        nodes.get(0, "/accounts/ann").await.text().await.unwrap(),
+        "10"
+    );
+    let own = nodes.network.http.get(nodes.url(0, "/accounts/ann"));
+    let own = own.header("plenary-session", session.to_string());
+    assert_eq!(own.send().await.unwrap().text().await.unwrap(), "5");
+
+    let last = post(&format!("/withdrawals/{session}"), &Value::Null);
+    let answer = client.send(&nodes, 0, &last, "last", true).await;
+    assert_eq!(header(&answer, "plenary-finality"), "final");
+    let (height, hash) = (
+        header(&answer, "plenary-height"),
+        header(&answer, "plenary-tx"),
+    );
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["sum"], 5);
+    assert_eq!(body["l1"]["block_height"].to_string(), height);
+    assert_eq!(
+        nodes.get(0, "/accounts/ann").await.text().await.unwrap(),
+        "5"
+    );
+
+    let receipt = nodes.get(0, &format!("/plenary/v1/receipts/{hash}")).await;
+    let receipt: Receipt = receipt.json().await.unwrap();
+    receipt.verify(&nodes.network.genesis).unwrap();
+    let at_validator = nodes
+        .network
+        .get(1, &format!("/plenary/v1/transactions/{hash}"))
+        .await;
+    assert_eq!(at_validator.status(), 200);
+
+    // A retry, here and after the session is forgotten, has the same answer.
+    let again = client.send(&nodes, 0, &last, "last", true).await;
+    assert_eq!(header(&again, "plenary-tx"), hash);
+    assert_eq!(again.json::<Value>().await.unwrap(), body);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_any_service_is_opened_committed_and_shown_by_the_frameworks_routes() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    let opened = client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    let session = client.session.unwrap();
+    assert_eq!(opened["session"], session.to_string());
+    client
+        .step(&nodes, 0, "/accounts/bob/deposits", &json!(4))
+        .await;
+    let shown = nodes
+        .get(0, &format!("/plenary/v1/sessions/{session}"))
+        .await;
+    let shown: Value = shown.json().await.unwrap();
+    assert_eq!(shown["status"], "open");
+    assert_eq!(shown["operations"].as_array().unwrap().len(), 2);
+    let listed: Value = nodes
+        .get(0, "/plenary/v1/sessions?status=open")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(listed["sessions"][0]["session"], session.to_string());
+
+    let answer = client.commit(&nodes, 0).await;
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["status"], "committed");
+    let receipt: Receipt = serde_json::from_value(body["receipt"].clone()).unwrap();
+    receipt.verify(&nodes.network.genesis).unwrap();
+    assert_eq!(
+        nodes.get(0, "/accounts/bob").await.text().await.unwrap(),
+        "4"
+    );
+    let shown = nodes
+        .get(0, &format!("/plenary/v1/sessions/{session}"))
+        .await;
+    assert_eq!(shown.json::<Value>().await.unwrap()["status"], "committed");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_on_one_account_are_not_both_committed_and_the_loser_can_be_rebased() {
+    let nodes = one_node().await;
+    let (mut first, mut second) = (Client::new(1), Client::new(2));
+    for client in [&mut first, &mut second] {
+        client
+            .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+            .await;
+        client
+            .step(&nodes, 0, "/accounts/carl/deposits", &json!(1))
+            .await;
+    }
+    let won = first.commit(&nodes, 0).await;
+    let winner = header(&won, "plenary-tx");
+    let lost = second.commit(&nodes, 0).await;
+    assert_eq!(lost.status(), 409);
+    let problem: Value = lost.json().await.unwrap();
+    assert_eq!(problem["code"], "conflict");
+    assert_eq!(problem["step"], 1);
+    assert_eq!(problem["winner"], winner);
+    assert!(problem["keys"][0].as_str().unwrap().contains("carl"));
+
+    let session = second.session.unwrap();
+    let rebase = post(
+        &format!("/plenary/v1/sessions/{session}/rebase"),
+        &Value::Null,
+    );
+    let rebased = second.send(&nodes, 0, &rebase, "rebase", false).await;
+    let rebased: Value = rebased.json().await.unwrap();
+    assert_eq!(rebased["steps"][0]["changed"], false);
+    assert_eq!(rebased["steps"][1]["changed"], true);
+    assert_eq!(rebased["steps"][1]["before"]["body"], 1);
+    assert_eq!(rebased["steps"][1]["after"]["body"], 2);
+    second.chain = rebased["chain"].as_str().unwrap().parse().unwrap();
+    assert_eq!(second.commit(&nodes, 0).await.status(), 200);
+    assert_eq!(
+        nodes.get(0, "/accounts/carl").await.text().await.unwrap(),
+        "2"
+    );
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_sign_owns_its_session_by_a_token() {
+    let nodes = one_node().await;
+    let http = &nodes.network.http;
+    let opened = http.post(nodes.url(0, "/withdrawals"));
+    let opened = opened
+        .header("idempotency-key", "mine")
+        .send()
+        .await
+        .unwrap();
+    let (session, token) = (
+        header(&opened, "plenary-session"),
+        header(&opened, "plenary-session-token"),
+    );
+    let again = http.post(nodes.url(0, "/withdrawals"));
+    let again = again
+        .header("idempotency-key", "mine")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(header(&again, "plenary-session-token"), token);
+
+    let commit = || http.post(nodes.url(0, &format!("/withdrawals/{session}")));
+    let foreign = commit().send().await.unwrap();
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
+    let own = commit()
+        .header("plenary-session-token", token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(header(&own, "plenary-finality"), "final");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_a_step_is_refused_with_its_code() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client.step(&nodes, 0, "/withdrawals", &Value::Null).await;
+    let session = client.session.unwrap();
+    let target = format!("/withdrawals/{session}/ann");
+
+    let refused = client
+        .send(&nodes, 0, &post(&target, &json!(1)), "poor", false)
+        .await;
+    assert_eq!(problem(refused).await, (409, "overdrawn".into()));
+    let mut stranger = Client::new(2);
+    stranger.session = client.session;
+    stranger.chain = client.chain;
+    let foreign = stranger
+        .send(&nodes, 0, &post(&target, &json!(0)), "1", false)
+        .await;
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
+    let unknown = format!("/withdrawals/{}/ann", "0".repeat(64));
+    let unknown = client
+        .send(&nodes, 0, &post(&unknown, &json!(0)), "2", false)
+        .await;
+    assert_eq!(problem(unknown).await, (404, "unknown-session".into()));
+    let last = post(&format!("/withdrawals/{session}"), &Value::Null);
+    let unsigned = client.send(&nodes, 0, &last, "3", false).await;
+    assert_eq!(problem(unsigned).await, (428, "commitment-required".into()));
+    let mut elsewhere = Client::new(1);
+    elsewhere.session = client.session;
+    let behind = elsewhere
+        .send(&nodes, 0, &post(&target, &json!(0)), "4", false)
+        .await;
+    assert_eq!(problem(behind).await, (409, "chain-differs".into()));
+    let reused = client
+        .send(&nodes, 0, &post(&target, &json!(0)), "nonce-1", false)
+        .await;
+    assert_eq!(problem(reused).await, (422, "nonce-reused".into()));
+
+    let mut request = post(&format!("/plenary/v1/sessions/{session}"), &Value::Null);
+    request.method = plenary_types::Method::Delete;
+    let aborted = client.send(&nodes, 0, &request, "5", false).await;
+    assert_eq!(aborted.status(), 200);
+    let over = client
+        .send(&nodes, 0, &post(&target, &json!(0)), "6", false)
+        .await;
+    assert_eq!(problem(over).await, (410, "session-over".into()));
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_endorses_every_step_and_goes_on_where_the_first_stopped() {
+    let bounds = Bounds {
+        participation: Participation::All,
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(2, ClientSignatures::Required, bounds).await;
+    let mut client = Client::new(1);
+    // The nodes find each other within the time that a step waits.
+    let opening = post("/withdrawals", &Value::Null);
+    let mut answer = client.send(&nodes, 0, &opening, "open", false).await;
+    while answer.status() == 503 {
+        answer = client.send(&nodes, 0, &opening, "open", false).await;
+    }
+    assert_eq!(header(&answer, "plenary-finality"), "replicated");
+    client.take(answer).await;
+    let session = client.session.unwrap();
+    client
+        .step(&nodes, 0, &format!("/withdrawals/{session}/ann"), &json!(0))
+        .await;
+
+    let settings = nodes.settings[1].clone();
+    let first = nodes.nodes.remove(0);
+    first.stop().await;
+    // Alone, the second asks for nobody else.
+    let second = nodes.nodes.remove(0);
+    second.stop().await;
+    let alone = plenary_session::Settings {
+        bounds: Bounds::default(),
+        ..settings
+    };
+    let second = plenary_session::start(crate::bank::service(), alone)
+        .await
+        .unwrap();
+    nodes.nodes.push(second);
+
+    client
+        .step(&nodes, 0, &format!("/withdrawals/{session}/ann"), &json!(0))
+        .await;
+    let last = post(&format!("/withdrawals/{session}"), &Value::Null);
+    let answer = client.send(&nodes, 0, &last, "last", true).await;
+    assert_eq!(header(&answer, "plenary-finality"), "final");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_has_every_acknowledged_step() {
+    let mut nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/dora/deposits", &json!(4))
+        .await;
+    nodes.restart(0).await;
+    assert_eq!(
+        client
+            .step(&nodes, 0, "/accounts/dora/deposits", &json!(4))
+            .await,
+        8
+    );
+    let answer = client.commit(&nodes, 0).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_too_much_to_do_says_when_to_come_back_and_serves_again() {
+    let bounds = Bounds {
+        participation: Participation::All,
+        requests: 1,
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(2, ClientSignatures::Required, bounds).await;
+    let absent = nodes.nodes.remove(1);
+    absent.stop().await;
+    let client = Client::new(1);
+    let opening = post("/withdrawals", &Value::Null);
+    let waiting = client.send(&nodes, 0, &opening, "open", false);
+    let meanwhile = async {
+        loop {
+            let status: Value = nodes
+                .get(0, "/plenary/v1/status")
+                .await
+                .json()
+                .await
+                .unwrap();
+            if status["sessions"] == 1 {
+                break;
+            }
+        }
+        let other = Client::new(2);
+        other.send(&nodes, 0, &opening, "open", false).await
+    };
+    let (waiting, refused) = futures::join!(waiting, meanwhile);
+    assert_eq!(header(&refused, "retry-after"), "1");
+    assert_eq!(problem(refused).await, (429, "overloaded".into()));
+    assert_eq!(problem(waiting).await, (503, "participation".into()));
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sessions_events_come_as_they_happen_and_go_on_after_the_last_seen() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/eve/deposits", &json!(1))
+        .await;
+    assert_eq!(client.commit(&nodes, 0).await.status(), 200);
+    let mut late = Client::new(2);
+    late.step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    let session = late.session.unwrap();
+    let target = format!("/plenary/v1/sessions/{session}/events");
+    let mut request = post(&format!("/plenary/v1/sessions/{session}"), &Value::Null);
+    request.method = plenary_types::Method::Delete;
+    let aborted = late.send(&nodes, 0, &request, "abort", false).await;
+    assert_eq!(aborted.status(), 200);
+    // The stream ends with the session.
+    let all = nodes.get(0, &target).await.text().await.unwrap();
+    let names: Vec<&str> = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: "))
+        .collect();
+    assert_eq!(names, ["simulated", "aborted"]);
+    let id = all
+        .lines()
+        .find_map(|line| line.strip_prefix("id: "))
+        .unwrap();
+    let rest = nodes
+        .network
+        .http
+        .get(nodes.url(0, &target))
+        .header("last-event-id", id);
+    let rest = rest.send().await.unwrap().text().await.unwrap();
+    assert!(
+        rest.contains("event: aborted") && !rest.contains("event: simulated"),
+        "{rest}"
+    );
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_knows_what_became_of_a_session() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    let target = format!("/plenary/v1/sessions/{}", client.session.unwrap());
+    assert_eq!(nodes.network.get(2, &target).await.status(), 404);
+    let committed = client.commit(&nodes, 0).await;
+    let hash = header(&committed, "plenary-tx");
+    for validator in 0..4 {
+        let url = nodes.network.url(validator, &target);
+        let height = header(&committed, "plenary-height");
+        let request = nodes.network.http.get(url).header("plenary-height", height);
+        let told: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(
+            (&told["status"], &told["transaction"]),
+            (&json!("committed"), &json!(hash))
+        );
+    }
+    nodes.stop().await;
+}
