@@ -3,7 +3,7 @@
 use crate::{error::Refusal, finality::Finality};
 use axum::{
     body::Body,
-    extract::Request as HttpRequest,
+    extract::{OriginalUri, Request as HttpRequest},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response as HttpResponse},
 };
@@ -120,8 +120,10 @@ pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
         .as_str()
         .parse()
         .map_err(|error| Problem::new(405, "method-not-allowed", error).at(Stage::Request))?;
-    let target = parts
-        .uri
+    // As it was sent and signed: a router nested in another sees only the end of it.
+    let sent = parts.extensions.get::<OriginalUri>();
+    let target = sent
+        .map_or(&parts.uri, |sent| &sent.0)
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();

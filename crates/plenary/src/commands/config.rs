@@ -40,6 +40,7 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
                 humantime::format_duration(bounds.time_limit).to_string(),
             ),
             ("sessions", bounds.sessions.to_string()),
+            ("requests", bounds.requests.to_string()),
         ]
     });
     let value = json!({

@@ -220,8 +220,13 @@ impl Report<'_> {
             );
             self.add("bounds.time_limit", problem);
         }
-        if bounds.sessions == 0 {
-            self.add("bounds.sessions", "a node without sessions serves nobody");
+        for (key, bound) in [
+            ("bounds.sessions", bounds.sessions),
+            ("bounds.requests", bounds.requests),
+        ] {
+            if bound == 0 {
+                self.add(key, "a node that takes none serves nobody");
+            }
         }
     }
 

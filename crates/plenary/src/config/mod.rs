@@ -53,6 +53,9 @@ pub(crate) struct Overrides {
     /// How many sessions the node takes at a time (session nodes)
     #[arg(long, env = "PLENARY_SESSIONS", value_name = "N")]
     sessions: Option<usize>,
+    /// How many requests the node works on at a time (session nodes)
+    #[arg(long, env = "PLENARY_REQUESTS", value_name = "N")]
+    requests: Option<usize>,
     /// Run every operation twice and stop at any difference (for development)
     #[arg(long, env = "PLENARY_DOUBLE_RUN")]
     double_run: bool,
@@ -145,6 +148,7 @@ struct BoundsTable {
     #[serde(default, deserialize_with = "from_text")]
     time_limit: Option<humantime::Duration>,
     sessions: Option<usize>,
+    requests: Option<usize>,
 }
 
 fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -261,6 +265,7 @@ fn bounds(table: Option<BoundsTable>, overrides: &Overrides) -> Bounds {
     let written = table.and_then(|table| table.participation);
     let limit = table.and_then(|table| table.time_limit);
     let sessions = table.and_then(|table| table.sessions);
+    let requests = table.and_then(|table| table.requests);
     Bounds {
         participation: overrides
             .participation
@@ -271,5 +276,6 @@ fn bounds(table: Option<BoundsTable>, overrides: &Overrides) -> Bounds {
             .or(limit.map(Into::into))
             .unwrap_or(default.time_limit),
         sessions: overrides.sessions.or(sessions).unwrap_or(default.sessions),
+        requests: overrides.requests.or(requests).unwrap_or(default.requests),
     }
 }

@@ -241,6 +241,7 @@ fn push_layer2(text: &mut String, all: &[Draft]) {
         participation,
         time_limit,
         sessions,
+        requests,
     } = Bounds::default();
     let time_limit = humantime::format_duration(time_limit);
     text.push_str(&format!(
@@ -253,6 +254,8 @@ participation = "{participation}"
 time_limit = "{time_limit}"
 # How many sessions the node takes at a time.
 sessions = {sessions}
+# How many requests it works on at a time.
+requests = {requests}
 
 # The validators that it follows and commits to.
 "#
