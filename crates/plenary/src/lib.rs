@@ -38,7 +38,7 @@ mod supervise;
 
 pub use app::App;
 pub use cli::run;
-pub use {plenary_service as service, plenary_types as types};
+pub use {plenary_client as client, plenary_service as service, plenary_types as types};
 
 /// What the source of a service wants in scope.
 pub mod prelude {
