@@ -20,15 +20,17 @@ const CLIENTS: usize = 8;
 const PHASE: usize = 60;
 
 /// A network of processes that `start` runs, each on its own.
-struct Network {
-    nodes: Vec<Node>,
-    http: Http,
+pub struct Network {
+    /// The validators, then the session nodes.
+    pub nodes: Vec<Node>,
+    pub http: Http,
+    pub genesis: PathBuf,
     _directory: tempfile::TempDir,
 }
 
-struct Node {
-    url: String,
-    config: PathBuf,
+pub struct Node {
+    pub url: String,
+    pub config: PathBuf,
     child: Child,
 }
 
@@ -41,20 +43,26 @@ fn start(config: &Path) -> Child {
 
 impl Network {
     async fn start() -> Self {
+        Self::with_session_nodes(0).await
+    }
+
+    /// Four validators and some session nodes.
+    pub async fn with_session_nodes(session_nodes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("network");
-        let ports = ports();
+        let (ports, session_nodes) = (ports(), session_nodes.to_string());
         let init = [
             "testnet",
             "init",
             "--unsigned-clients",
             "--session-nodes",
-            "0",
+            &session_nodes,
             "--out",
             text(&out),
         ];
         let made = json(init.into_iter().chain(ports.iter().map(String::as_str)));
-        let nodes = made["validators"].as_array().unwrap().iter().map(|node| {
+        let roles = ["validators", "session_nodes"].map(|role| made[role].as_array().unwrap());
+        let nodes = roles.into_iter().flatten().map(|node| {
             let config = PathBuf::from(node["config"].as_str().unwrap());
             Node {
                 url: format!("http://{}", node["http"].as_str().unwrap()),
@@ -65,13 +73,14 @@ impl Network {
         let network = Self {
             nodes: nodes.collect(),
             http: Http::new(),
+            genesis: out.join("genesis.toml"),
             _directory: directory,
         };
         network.ready().await;
         network
     }
 
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         for node in &self.nodes {
             let url = format!("{}/readyz", node.url);
             eventually("a ready node", async || {
@@ -83,7 +92,7 @@ impl Network {
     }
 
     /// Kills some nodes at once, as a power cut would.
-    fn kill(&mut self, which: &[usize]) {
+    pub fn kill(&mut self, which: &[usize]) {
         for index in which {
             self.nodes[*index].child.kill().unwrap();
         }
@@ -92,7 +101,7 @@ impl Network {
         }
     }
 
-    fn restart(&mut self, which: &[usize]) {
+    pub fn restart(&mut self, which: &[usize]) {
         for index in which {
             let node = &mut self.nodes[*index];
             node.child = start(&node.config);
@@ -103,7 +112,7 @@ impl Network {
         self.nodes.iter().map(|node| node.url.clone()).collect()
     }
 
-    async fn height(&self, node: &Node) -> u64 {
+    pub async fn height(&self, node: &Node) -> u64 {
         let status = self
             .http
             .get(&format!("{}/plenary/v1/status", node.url))

@@ -5,4 +5,5 @@
 mod commands;
 mod crashes;
 mod dev;
+mod rounds;
 mod support;
