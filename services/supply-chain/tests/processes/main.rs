@@ -5,4 +5,6 @@
 mod commands;
 mod crashes;
 mod dev;
+mod network;
+mod sessions;
 mod support;
