@@ -1,12 +1,12 @@
 //! kill -9 under load: what was acknowledged is there, and nothing is there twice.
 
-use crate::support::{DEADLINE, Http, eventually, json, ports, program, text};
+use crate::{
+    network::Network,
+    support::{DEADLINE, Http, eventually},
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -18,117 +18,6 @@ use std::{
 const CLIENTS: usize = 8;
 /// How many more acknowledgements each phase of a test waits for.
 const PHASE: usize = 60;
-
-/// A network of processes that `start` runs, each on its own.
-pub struct Network {
-    /// The validators, then the session nodes.
-    pub nodes: Vec<Node>,
-    pub http: Http,
-    pub genesis: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-pub struct Node {
-    pub url: String,
-    pub config: PathBuf,
-    child: Child,
-}
-
-fn start(config: &Path) -> Child {
-    let log = config.with_file_name("test.log");
-    let log = File::options().create(true).append(true).open(log).unwrap();
-    let mut start = program(["start", "--config", text(config)]);
-    start.stdout(Stdio::null()).stderr(log).spawn().unwrap()
-}
-
-impl Network {
-    async fn start() -> Self {
-        Self::with_session_nodes(0).await
-    }
-
-    /// Four validators and some session nodes.
-    pub async fn with_session_nodes(session_nodes: usize) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let out = directory.path().join("network");
-        let (ports, session_nodes) = (ports(), session_nodes.to_string());
-        let init = [
-            "testnet",
-            "init",
-            "--unsigned-clients",
-            "--session-nodes",
-            &session_nodes,
-            "--out",
-            text(&out),
-        ];
-        let made = json(init.into_iter().chain(ports.iter().map(String::as_str)));
-        let roles = ["validators", "session_nodes"].map(|role| made[role].as_array().unwrap());
-        let nodes = roles.into_iter().flatten().map(|node| {
-            let config = PathBuf::from(node["config"].as_str().unwrap());
-            Node {
-                url: format!("http://{}", node["http"].as_str().unwrap()),
-                child: start(&config),
-                config,
-            }
-        });
-        let network = Self {
-            nodes: nodes.collect(),
-            http: Http::new(),
-            genesis: out.join("genesis.toml"),
-            _directory: directory,
-        };
-        network.ready().await;
-        network
-    }
-
-    pub async fn ready(&self) {
-        for node in &self.nodes {
-            let url = format!("{}/readyz", node.url);
-            eventually("a ready node", async || {
-                let answer = self.http.try_send("GET", &url, None, None).await?;
-                (answer.status == 200).then_some(())
-            })
-            .await;
-        }
-    }
-
-    /// Kills some nodes at once, as a power cut would.
-    pub fn kill(&mut self, which: &[usize]) {
-        for index in which {
-            self.nodes[*index].child.kill().unwrap();
-        }
-        for index in which {
-            self.nodes[*index].child.wait().unwrap();
-        }
-    }
-
-    pub fn restart(&mut self, which: &[usize]) {
-        for index in which {
-            let node = &mut self.nodes[*index];
-            node.child = start(&node.config);
-        }
-    }
-
-    fn urls(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.url.clone()).collect()
-    }
-
-    pub async fn height(&self, node: &Node) -> u64 {
-        let status = self
-            .http
-            .get(&format!("{}/plenary/v1/status", node.url))
-            .await;
-        status["height"].as_u64().unwrap()
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for node in &mut self.nodes {
-            let _ = node.child.kill();
-            let _ = node.child.wait();
-        }
-    }
-}
 
 /// What a client was told: the transaction and the package it made.
 type Acknowledged = (String, String);
@@ -260,7 +149,7 @@ async fn check(network: &Network, acknowledged: &BTreeMap<String, Acknowledged>)
     // A retry, whoever gets it, has the first answer.
     for (index, (key, told)) in acknowledged.iter().enumerate().step_by(16) {
         assert_eq!(
-            create(&network.http, &network.urls(), index, key).await,
+            create(&network.http, &network.urls(false), index, key).await,
             *told
         );
     }
@@ -272,8 +161,8 @@ fn is_committed(transaction: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_validator_costs_the_others_nothing_and_catches_up() {
-    let mut network = Network::start().await;
-    let load = Load::start(network.urls());
+    let mut network = Network::start(0).await;
+    let load = Load::start(network.urls(false));
     load.more().await;
     network.kill(&[1]);
     load.more().await;
@@ -286,8 +175,8 @@ async fn a_killed_validator_costs_the_others_nothing_and_catches_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_the_death_of_all_validators_at_once() {
-    let mut network = Network::start().await;
-    let load = Load::start(network.urls());
+    let mut network = Network::start(0).await;
+    let load = Load::start(network.urls(false));
     for _ in 0..3 {
         load.more().await;
         network.kill(&[0, 1, 2, 3]);

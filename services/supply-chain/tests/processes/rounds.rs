@@ -2,12 +2,12 @@
 //! is lost, none is committed twice or by halves, and all nodes end with the same state.
 
 use crate::{
-    crashes::Network,
+    network::Network,
     support::{DEADLINE, eventually, json, text},
 };
 use plenary::{
     client::{Client, ClientError},
-    types::{Genesis, PrivateKey},
+    types::PrivateKey,
 };
 use serde_json::{Value, json};
 use std::{
@@ -125,18 +125,12 @@ async fn more(committed: &Committed) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_survive_rounds_of_deaths_of_random_nodes_of_both_layers() {
-    let mut network = Network::with_session_nodes(SESSION_NODES).await;
-    let genesis = std::fs::read_to_string(&network.genesis).unwrap();
-    let genesis = Arc::new(Genesis::from_toml(&genesis).unwrap());
-    let urls: Vec<String> = network.nodes.iter().map(|node| node.url.clone()).collect();
-    let (validators, session_nodes) = urls.split_at(VALIDATORS);
+    let mut network = Network::start(SESSION_NODES).await;
     let (stop, committed) = (Arc::new(AtomicBool::new(false)), Committed::default());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
-            let client = Client::new(validators).unwrap();
-            let client = client.with_session_nodes(session_nodes).unwrap();
-            let client = client
-                .with_genesis(genesis.clone())
+            let client = network
+                .client()
                 .with_key(PrivateKey::from_seed([number as u8 + 1; 32]))
                 .with_patience(Duration::from_secs(60));
             tokio::spawn(work(client, number, stop.clone(), committed.clone()))
@@ -212,7 +206,8 @@ async fn check(network: &Network, committed: &BTreeMap<String, String>) {
 
 /// Runs one validator's whole ledger again.
 fn audit(network: &Network) {
-    let directory = network.nodes[0].config.parent().unwrap();
+    let config = &network.nodes[0].config;
+    let directory = config.parent().unwrap();
     let copy = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(directory.join("data")).unwrap() {
         let file = file.unwrap();
@@ -220,7 +215,8 @@ fn audit(network: &Network) {
             std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
         }
     }
-    let genesis = text(&network.genesis);
+    let genesis = directory.with_file_name("genesis.toml");
+    let genesis = text(&genesis);
     let arguments = [
         "ledger",
         "verify",

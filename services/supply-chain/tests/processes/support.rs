@@ -1,5 +1,9 @@
 //! Running the program, waiting for what it does, and speaking HTTP with it.
 
+use plenary::{
+    client::Client,
+    types::{Genesis, PrivateKey},
+};
 use serde_json::{Value, json};
 use std::{
     fs::File,
@@ -71,6 +75,27 @@ pub fn is_released(log: &Path) -> bool {
     File::open(log).unwrap().try_lock().is_ok()
 }
 
+/// A client that signs with the key in a file, and checks with a genesis file.
+pub fn client(
+    validators: &[String],
+    session_nodes: &[String],
+    genesis: &Path,
+    key: &Path,
+) -> Client {
+    let genesis = std::fs::read_to_string(genesis).unwrap();
+    let key = std::fs::read_to_string(key).unwrap();
+    let seed: Vec<u8> = (0..32)
+        .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    Client::new(validators)
+        .unwrap()
+        .with_session_nodes(session_nodes)
+        .unwrap()
+        .with_genesis(Genesis::from_toml(&genesis).unwrap())
+        .with_key(PrivateKey::from_seed(seed.try_into().unwrap()))
+        .with_patience(DEADLINE)
+}
+
 /// First ports of a network that no other test uses, below those that the system gives away, as
 /// arguments.
 pub fn ports() -> [String; 8] {
@@ -121,6 +146,17 @@ impl Dev {
         }
         let ready = serde_json::from_str(&line).unwrap();
         Self { child, ready }
+    }
+
+    /// A client that signs and checks.
+    pub fn client(&self) -> Client {
+        let path = |name: &str| Path::new(self.ready[name].as_str().unwrap());
+        client(
+            &self.urls(),
+            &self.session_urls(),
+            path("genesis"),
+            path("client_key"),
+        )
     }
 
     /// The process' id.
