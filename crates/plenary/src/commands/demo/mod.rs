@@ -265,20 +265,35 @@ fn show(report: &Report, network: &Network, args: &Args, output: Output) {
     }
 }
 
+/// The steps, and their sum.
 fn human(steps: &[Row]) -> String {
-    let none = || String::from("-");
     let rows = steps.iter().map(|step| {
         [
             step.step.clone(),
             step.route.clone(),
             step.status.to_string(),
-            step.layer2_ms.map_or_else(none, |ms| format!("{ms:.1}")),
-            format!("{:.1}", step.layer1_ms),
-            step.ratio
-                .map_or_else(none, |ratio| format!("{ratio:.1} x")),
-            step.height.map_or_else(none, |height| height.to_string()),
+            milliseconds(step.layer2_ms),
+            milliseconds(Some(step.layer1_ms)),
+            times(step.ratio),
+            step.height
+                .map_or_else(|| "-".into(), |height| height.to_string()),
         ]
     });
+    let total = |value: fn(&Row) -> Option<f64>| -> Option<f64> { steps.iter().map(value).sum() };
+    let (layer2, layer1) = (
+        total(|step| step.layer2_ms),
+        total(|step| Some(step.layer1_ms)),
+    );
+    let ratio = layer2.zip(layer1).map(|(layer2, layer1)| layer1 / layer2);
+    let sum = [
+        "all of it".into(),
+        String::new(),
+        String::new(),
+        milliseconds(layer2),
+        milliseconds(layer1),
+        times(ratio),
+        String::new(),
+    ];
     let header = [
         "step",
         "route",
@@ -288,5 +303,13 @@ fn human(steps: &[Row]) -> String {
         "faster",
         "height",
     ];
-    table(header, rows)
+    table(header, rows.chain([sum]))
+}
+
+fn milliseconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.1}"))
+}
+
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.1} x"))
 }
