@@ -225,9 +225,5 @@ fn lies_are_refused_or_proven(net: &Net) {
             }
         }
     }
-    println!(
-        "lies: {}, to peers: {}, evidence: {accused}",
-        liar.told.len(),
-        liar.to_peers
-    );
+    println!("{} lies, {} of them proven", liar.told.len(), liar.proven);
 }

@@ -35,7 +35,7 @@ enum Doing {
     /// Between two sessions, or two steps of one.
     Thinking,
     Asking {
-        asked: Asked,
+        asked: Box<Asked>,
         waited: u64,
         stepped: Option<Stepped>,
     },
@@ -117,7 +117,7 @@ impl Actor {
         let request = some_request(net);
         let asked = self.client.ask(net.now(), request);
         Doing::Asking {
-            asked,
+            asked: asked.into(),
             waited: 0,
             stepped: None,
         }
@@ -141,7 +141,7 @@ impl Actor {
         let Some(node) = net.reach(self.node).cloned() else {
             return self.elsewhere(net, asked, 0);
         };
-        match self.send(net, &node, asked.clone()) {
+        match self.send(net, &node, Asked::clone(&asked)) {
             Ok(Ran::Stepped(stepped)) => Doing::Asking {
                 asked,
                 waited,
@@ -191,7 +191,7 @@ impl Actor {
     }
 
     /// Turns to the next node with the same request.
-    fn elsewhere(&mut self, net: &mut Net, asked: Asked, waited: u64) -> Doing {
+    fn elsewhere(&mut self, net: &mut Net, asked: Box<Asked>, waited: u64) -> Doing {
         self.node = (self.node + 1) % net.count();
         self.tried += 1 + waited;
         if self.tried > MOST {

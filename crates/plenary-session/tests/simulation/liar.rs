@@ -4,11 +4,13 @@ use bytes::Bytes;
 use plenary_session::{
     evidence::Contradiction,
     message::{Given, Message, Proposal},
+    node::Node,
 };
 use plenary_store::testing::Random;
 use plenary_types::{
-    Commitment, Digest, Genesis, Operation, OperationId, PrivateKey, Promise, PublicKey, SessionId,
-    Signature, Transaction, decode, encode, session::chain_digest,
+    Author, Commitment, Digest, Genesis, Operation, OperationId, PrivateKey, Promise, PublicKey,
+    SessionId, Signature, Transaction, decode, encode, limits::READABLE_HEIGHTS,
+    session::chain_digest,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,8 +61,8 @@ pub struct Liar {
     lying: BTreeSet<SessionId>,
     /// The lies that it told: the operation, and what it said was asked and answered.
     pub told: BTreeSet<(OperationId, Digest, Digest)>,
-    /// How many wrong responses it told peers.
-    pub to_peers: usize,
+    /// How many of its wrong responses a peer has proof of.
+    pub proven: usize,
 }
 
 /// What names a lie, or the truth.
@@ -89,7 +91,7 @@ impl Liar {
             stories: BTreeMap::new(),
             lying: BTreeSet::new(),
             told: BTreeSet::new(),
-            to_peers: 0,
+            proven: 0,
         }
     }
 
@@ -144,11 +146,9 @@ impl Liar {
         };
         match self.lie {
             Lie::Response if self.alters(&proposal.promise.session, &proposal.operation) => {
-                self.to_peers += 1;
                 Some(self.propose(&proposal, altered(&proposal.operation)))
             }
             Lie::OnePeer if to == 0 && self.random.below(2) == 0 => {
-                self.to_peers += 1;
                 Some(self.propose(&proposal, altered(&proposal.operation)))
             }
             Lie::Request if self.random.below(2) == 0 => {
@@ -211,6 +211,53 @@ impl Liar {
             _ => return Some(honest),
         };
         Some(encode(&message))
+    }
+
+    /// The wrong response that a message is, where the node that gets it can run the step just as
+    /// the liar says it did.
+    pub fn provable(&self, node: &Node, message: &Bytes) -> Option<Promise> {
+        let Ok(Message::Propose(proposal)) = decode::<Message>(message.clone()) else {
+            return None;
+        };
+        let Proposal {
+            promise,
+            height,
+            operation,
+            ..
+        } = *proposal;
+        let Author::Signed(signature) = &operation.author else {
+            return None;
+        };
+        let tip = node.store.tip().height;
+        let wrong = promise.node == self.public_key()
+            && self.told.contains(&name(&operation))
+            && signature.verify(&operation.request).is_ok()
+            && (tip.saturating_sub(READABLE_HEIGHTS - 1)..=tip).contains(&height);
+        let follows = match node.sessions.get(&promise.session) {
+            Some(entry) => {
+                let live = entry.live.lock();
+                live.is_open()
+                    && live.next() == promise.sequence
+                    && live.chain_with(&operation) == promise.chain
+            }
+            None => {
+                let committed = node.store.operation(&operation.id()).unwrap();
+                promise.chain == chain_digest([&operation]) && committed.is_none()
+            }
+        };
+        (wrong && follows).then_some(promise)
+    }
+
+    /// The node has kept the proof of a wrong response.
+    pub fn is_proven(&mut self, node: &Node, lie: Promise) {
+        let kept = node.evidence.all();
+        let of_step = |one: &Contradiction| {
+            let promise = &one.promise;
+            (promise.node, promise.session, promise.sequence)
+                == (lie.node, lie.session, lie.sequence)
+        };
+        assert!(kept.iter().any(of_step), "a lie is not kept as evidence");
+        self.proven += 1;
     }
 
     pub fn public_key(&self) -> PublicKey {

@@ -16,7 +16,7 @@ use faults::Plan;
 use plenary_validator::testing::world::seeds;
 
 /// How many seeds run where `SEEDS` does not say otherwise.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 40;
 
 fn count() -> u64 {
     let count = std::env::var("SEEDS").ok();

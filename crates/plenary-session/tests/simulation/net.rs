@@ -10,7 +10,7 @@ use plenary_session::{
     node::{Bounds, Node, Outside, Parts},
 };
 use plenary_store::{
-    Entry as Certified,
+    Entry as Certified, Tip,
     testing::{Disk, Random},
 };
 use plenary_types::{Block, Digest, PrivateKey, PublicKey, Timestamp, Transaction, decode, encode};
@@ -31,6 +31,9 @@ use std::{
 const TURN_MS: u64 = 5;
 /// Most blocks that a session node asks for at a time.
 const BLOCKS: u64 = 8;
+
+/// How often a node asks in vain, while what it has is not final, before it turns to others.
+const PATIENCE: u64 = 50;
 
 /// What a session node has let go of.
 enum Sent {
@@ -83,6 +86,8 @@ struct Place {
     verifier: Option<Verifier>,
     /// The last height that its verifier was given.
     followed: u64,
+    /// How often it has asked in vain while its verifier held blocks.
+    held: u64,
     asking: bool,
 }
 
@@ -127,6 +132,7 @@ impl Net {
             life: 0,
             verifier: None,
             followed: 0,
+            held: 0,
             asking: false,
         });
         Self {
@@ -184,9 +190,8 @@ impl Net {
         let files = place.log.files();
         let (log, recovered) = Log::inline(files.ledger, |reason| panic!("{reason}")).unwrap();
         let (clock, skew) = (self.clock.clone(), place.skew);
-        let tip = store.tip();
         let node = Node::new(Parts {
-            genesis: genesis.clone(),
+            genesis,
             key: place.key,
             executor: executor(),
             flusher: Flusher::inline(store.clone()),
@@ -199,9 +204,20 @@ impl Net {
             outside: Box::new(Port(place.sent.clone())),
         });
         place.node = Some(Arc::new(node.unwrap()));
-        place.followed = tip.height;
-        place.verifier = Some(Verifier::new(genesis, link(tip.height, tip.hash)));
+        self.follow_anew(index);
+    }
+
+    /// A node turns to other validators, and forgets what was not final.
+    fn follow_anew(&mut self, index: usize) {
+        let genesis = self.world.genesis.clone();
+        let place = &mut self.places[index];
+        if let Some(node) = &place.node {
+            let Tip { height, hash, .. } = node.store.tip();
+            place.followed = height;
+            place.verifier = Some(Verifier::new(genesis, Link { height, hash }));
+        }
         place.asking = false;
+        place.held = 0;
     }
 
     /// Kills a session node's process, and its machine: what was not synced may be lost.
@@ -302,8 +318,12 @@ impl Net {
         match arrival {
             Arrival::Message { from, to, bytes } => {
                 let sender = self.places[from].key.public_key();
-                if let Some(node) = self.reach(to) {
+                if let Some(node) = self.reach(to).cloned() {
+                    let lie = self.liar.as_ref().and_then(|it| it.provable(&node, &bytes));
                     node.receive(sender, bytes);
+                    if let (Some(lie), Some(liar)) = (lie, &mut self.liar) {
+                        liar.is_proven(&node, lie);
+                    }
                 }
             }
             Arrival::Transaction {
@@ -325,8 +345,13 @@ impl Net {
 
     /// A node asks any validator for the blocks after those that it has.
     fn ask_for_blocks(&mut self, node: usize) {
-        if self.reach(node).is_none() || self.places[node].asking {
+        let tip = self.reach(node).map(|node| node.store.tip().height);
+        let Some(tip) = tip.filter(|_| !self.places[node].asking) else {
             return;
+        };
+        self.places[node].held += u64::from(tip < self.places[node].followed);
+        if self.places[node].held > PATIENCE {
+            self.follow_anew(node);
         }
         let source = self.random.below(4) as usize;
         let honest = match self.byzantine {
@@ -360,7 +385,6 @@ impl Net {
 
     /// A node takes blocks: what does not verify ends the conversation.
     fn follow(&mut self, index: usize, life: u64, entries: Vec<(Bytes, Certified)>) {
-        let genesis = self.world.genesis.clone();
         let place = &mut self.places[index];
         let (Some(node), true) = (&place.node, place.life == life) else {
             return;
@@ -376,22 +400,17 @@ impl Net {
                 Some(finals.collect::<Vec<_>>())
             });
             let Some(finals) = pushed else {
-                let tip = node.store.tip();
-                place.followed = tip.height;
-                place.verifier = Some(Verifier::new(genesis, link(tip.height, tip.hash)));
+                self.follow_anew(index);
                 return;
             };
             for entry in finals {
                 let taken = node.final_block(&entry.block, entry.certificate);
                 taken.unwrap();
+                place.held = 0;
             }
             place.followed += 1;
         }
     }
-}
-
-fn link(height: u64, hash: plenary_types::BlockHash) -> Link {
-    Link { height, hash }
 }
 
 /// What a Byzantine validator makes of a block before it gives it away.
