@@ -7,6 +7,7 @@
 
 pub mod agreement;
 pub mod api;
+mod asked;
 pub mod bell;
 pub mod commit;
 pub mod error;

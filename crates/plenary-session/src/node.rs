@@ -9,6 +9,7 @@
 //! no session's lock that the caller may hold.
 
 use crate::{
+    asked::Asked,
     evidence::EvidenceLog,
     log::Log,
     message::{Given, Message, Proposal},
@@ -141,6 +142,8 @@ pub struct Node {
     pub(crate) submissions: Submissions,
     pub(crate) log: Log,
     pub(crate) outside: Box<dyn Outside>,
+    /// What others were asked for.
+    pub(crate) asked: Asked,
     /// Proposals for heights that are not reached yet.
     parked: Mutex<Parked>,
     chain: Mutex<Chain>,
@@ -181,6 +184,7 @@ impl Node {
             turns: Turns::default(),
             sessions: Sessions::default(),
             submissions: Submissions::default(),
+            asked: Asked::default(),
             parked: Mutex::default(),
             chain: Mutex::new(chain),
             failure: watch::Sender::new(None),

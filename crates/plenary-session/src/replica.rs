@@ -20,13 +20,10 @@ use crate::{
 use bytes::Bytes;
 use plenary_service::{Difference, StateView, Writes};
 use plenary_types::{
-    Author, Endorsement, Operation, Outcome, PublicKey, SessionId, Signature, Timestamp, encode,
+    Author, Endorsement, Operation, Outcome, PublicKey, SessionId, Signature, encode,
     genesis::ClientSignatures,
 };
 use std::sync::Arc;
-
-/// How long a node waits before it asks for the same missing steps again, in milliseconds.
-const ASK_AGAIN_MS: u64 = 1_000;
 
 impl Node {
     /// Takes a message of another session node. Anything may be in it.
@@ -84,6 +81,9 @@ impl Node {
         if let Err(error) = self.try_replicate(from, proposal) {
             tracing::debug!(%from, %session, %error, "a proposed step is not taken");
         }
+        if let Some(entry) = self.sessions.get(&session) {
+            self.forget_unopened(&entry);
+        }
     }
 
     /// Checks all that needs no session: signatures, and that the parts fit.
@@ -124,7 +124,7 @@ impl Node {
         let (session, sequence) = (proposal.promise.session, proposal.promise.sequence);
         let Some(entry) = self.entry_for(&proposal)? else {
             if sequence > 0 {
-                self.send(&from, &Message::Behind { session, from: 0 });
+                self.ask_for_missing(&from, session, 0);
             }
             return Ok(());
         };
@@ -145,7 +145,9 @@ impl Node {
             return Ok(());
         }
         if live.next() < sequence {
-            self.ask_for_missing(&from, session, &mut live);
+            let next = live.next();
+            drop(live);
+            self.ask_for_missing(&from, session, next);
             return Ok(());
         }
         if !live.is_open() || live.owner != proposal.owner {
@@ -179,14 +181,9 @@ impl Node {
         Ok(())
     }
 
-    /// Asks for the steps that this node lacks, once in a while: where the two have different
-    /// chains, the answer does not help.
-    fn ask_for_missing(&self, of: &PublicKey, session: SessionId, live: &mut Live) {
-        let (from, now) = (live.next(), self.now());
-        let again =
-            |(asked, time): (u32, Timestamp)| asked != from || time.plus_ms(ASK_AGAIN_MS) <= now;
-        if live.asked.is_none_or(again) {
-            live.asked = Some((from, now));
+    /// Asks for the steps of a session that this node lacks.
+    fn ask_for_missing(&self, of: &PublicKey, session: SessionId, from: u32) {
+        if self.asked.ask(session, from, self.now()) {
             self.send(of, &Message::Behind { session, from });
         }
     }
@@ -221,7 +218,7 @@ impl Node {
     fn take(
         self: &Arc<Self>,
         from: PublicKey,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         live: &mut Live,
         proposal: Proposal,
         writes: Writes,

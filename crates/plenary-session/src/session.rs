@@ -111,8 +111,6 @@ pub struct Live {
     pub size: usize,
     /// What its operations have written so far.
     pub overlay: plenary_service::Session,
-    /// From which step on this node has last asked others for what it lacks, and when.
-    pub asked: Option<(u32, Timestamp)>,
 }
 
 impl fmt::Debug for Entry {
@@ -138,7 +136,6 @@ impl Entry {
                 steps: Vec::new(),
                 size: 0,
                 overlay: plenary_service::Session::open(id),
-                asked: None,
             }),
         }
     }

@@ -41,6 +41,11 @@ impl Sessions {
         (entry, earlier)
     }
 
+    /// Puts a session back that was forgotten before it had a step.
+    pub fn keep(&self, entry: &Arc<Entry>) {
+        self.0.lock().entry(entry.id).or_insert(entry.clone());
+    }
+
     /// Forgets a session.
     pub fn remove(&self, id: &SessionId) {
         self.0.lock().remove(id);

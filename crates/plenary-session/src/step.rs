@@ -114,11 +114,10 @@ impl Node {
         }
     }
 
+    /// Forgets a session that has come to no step. Who waits for it just now brings it back.
     pub(crate) fn forget_unopened(&self, entry: &Entry) {
-        if entry
-            .live
-            .try_lock()
-            .is_some_and(|live| live.steps.is_empty())
+        if let Some(live) = entry.live.try_lock()
+            && live.steps.is_empty()
         {
             self.sessions.remove(&entry.id);
         }
@@ -183,7 +182,7 @@ impl Node {
     /// the others.
     pub(crate) fn promise(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         live: &mut Live,
         operation: Operation,
         writes: Writes,
@@ -215,12 +214,13 @@ impl Node {
     /// is on disk.
     pub(crate) fn keep(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         live: &mut Live,
         record: StepRecord,
         durable: impl FnOnce(&Agreement) + Send + 'static,
     ) -> Step {
         if live.steps.is_empty() {
+            self.sessions.keep(entry);
             let (owner, time) = (live.owner, live.opened);
             let session = entry.id;
             let opened = encode(&Record::Opened {

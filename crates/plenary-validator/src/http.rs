@@ -3,7 +3,7 @@
 use crate::{error::Refusal, finality::Finality};
 use axum::{
     body::Body,
-    extract::{OriginalUri, Request as HttpRequest},
+    extract::{OriginalUri, Request as HttpRequest, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response as HttpResponse},
 };
@@ -277,4 +277,27 @@ pub async fn reach(finality: &Finality, headers: &HeaderMap) -> Result<(), Failu
             Err(problem.retryable().into())
         }
     }
+}
+
+/// The answer where the framework has no such resource.
+pub async fn unknown() -> Failure {
+    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
+    Problem::new(404, "unknown-resource", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+/// The answer where the resource has no such method.
+pub async fn wrong_method() -> Failure {
+    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
+    Problem::new(405, "method-not-allowed", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+/// The answer where a part of the path does not parse.
+pub fn bad_path(rejection: PathRejection) -> Failure {
+    Problem::bad_request("malformed-path", rejection.body_text())
+        .at(Stage::Request)
+        .into()
 }

@@ -28,6 +28,7 @@ mod config;
 pub mod demo;
 mod files;
 mod keys;
+mod live;
 mod located;
 mod logging;
 mod network;

@@ -20,13 +20,12 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::rejection::PathRejection,
     http::HeaderMap,
     routing::{any, get, post},
 };
 use plenary_service::OPEN_SESSION;
 use plenary_types::{Author, Digest, Problem, PublicKey, Request, SessionId, Signature, Stage};
-use plenary_validator::http::Failure;
+use plenary_validator::http::{Failure, bad_path, unknown, wrong_method};
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -72,7 +71,6 @@ impl Api {
 
 /// The whole API.
 pub fn router(api: Api) -> Router {
-    // Whole paths: below a nested router a request has another target than its client signed.
     Router::new()
         .route("/plenary/v1/status", get(status::status))
         .route("/plenary/v1/genesis", get(status::genesis))
@@ -95,26 +93,6 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(any(service::serve))
         .with_state(api)
-}
-
-async fn unknown() -> Failure {
-    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
-    Problem::new(404, "unknown-resource", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-async fn wrong_method() -> Failure {
-    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
-    Problem::new(405, "method-not-allowed", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-fn bad_path(rejection: PathRejection) -> Failure {
-    Problem::bad_request("malformed-path", rejection.body_text())
-        .at(Stage::Request)
-        .into()
 }
 
 fn refuse(refusal: impl Into<Refusal>) -> Failure {

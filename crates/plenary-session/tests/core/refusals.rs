@@ -1,8 +1,8 @@
 //! What a node refuses, with which code; a session is what it was after each.
 
 use crate::{
-    support::{Client, anonymous},
-    world::{World, code},
+    support::Client,
+    world::{World, anonymous, code},
 };
 use plenary_session::{
     commit::Word,

@@ -117,6 +117,22 @@ fn nodes_with_two_chains_of_one_session_do_not_talk_for_ever() {
 }
 
 #[test]
+fn a_node_that_takes_no_more_sessions_does_not_ask_for_their_steps_for_ever() {
+    let mut world = World::new(2);
+    let mut client = Client::new(1, "a");
+    world.step(0, &mut client, deposit_request("ann", 5));
+    world.crash(1);
+    world.intercept();
+    world.bounds.sessions = 0;
+    world.start(1);
+    for _ in 0..20 {
+        world.step(0, &mut client, deposit_request("ann", 5));
+    }
+    world.settle();
+    assert!(world.node(1).sessions.is_empty());
+}
+
+#[test]
 fn a_peer_at_a_lower_height_waits_until_it_has_the_block() {
     let mut world = World::new(2);
     let (mut ann, mut bob) = (Client::new(1, "a"), Client::new(2, "b"));

@@ -1,8 +1,8 @@
 //! Steps: durable before they are answered, answered once, and on what the session has written.
 
 use crate::{
-    support::{Client, anonymous},
-    world::{World, number, stepped},
+    support::Client,
+    world::{World, anonymous, number, stepped},
 };
 use plenary_session::step::Ran;
 use plenary_types::{Method, encode};

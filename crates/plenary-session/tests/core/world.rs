@@ -15,8 +15,8 @@ use plenary_session::{
 };
 use plenary_store::{Store, testing::Disk};
 use plenary_types::{
-    Block, Certificate, Digest, Genesis, Outcome, PrivateKey, PublicKey, Request, Response, Round,
-    ServiceId, SessionId, Timestamp, Transaction, TransactionHash,
+    Author, Block, Certificate, Digest, Genesis, Outcome, PrivateKey, PublicKey, Request, Response,
+    Round, ServiceId, SessionId, Timestamp, Transaction, TransactionHash,
     genesis::{ClientSignatures, Member},
     testing::Network,
 };
@@ -445,4 +445,17 @@ pub fn code<T: std::fmt::Debug>(refused: Result<T, Refusal>) -> String {
 /// A response's body as a number.
 pub fn number(response: &Response) -> u64 {
     serde_json::from_slice(&response.body).unwrap()
+}
+
+/// The request of a client that does not sign.
+pub fn anonymous(nonce: &str, token: Option<String>, request: Request) -> Asked {
+    Asked {
+        request,
+        author: Author::Anonymous {
+            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
+        },
+        token,
+        seen: None,
+        commitment: None,
+    }
 }

@@ -1,7 +1,6 @@
 //! A client as it is on its own side: it signs its requests, remembers the chain that it was
 //! answered, and signs that to commit.
 
-use bytes::Bytes;
 use plenary_session::{commit::Word, session::Step, step::Asked};
 use plenary_types::{
     Author, ClientSignature, Commitment, Digest, Genesis, Operation, PrivateKey, Request,
@@ -71,18 +70,5 @@ impl Client {
     pub fn word(&self, genesis: &Genesis) -> Word {
         let commitment = Commitment::sign(&self.key, &genesis.hash(), &self.chain());
         Word::Whole(Some(commitment.signature))
-    }
-}
-
-/// The request of a client that does not sign.
-pub fn anonymous(nonce: &str, token: Option<String>, request: Request) -> Asked {
-    Asked {
-        request,
-        author: Author::Anonymous {
-            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
-        },
-        token,
-        seen: None,
-        commitment: None,
     }
 }

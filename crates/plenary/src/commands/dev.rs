@@ -4,6 +4,7 @@ use super::{Failure, block_on, system, target::DIRECTORY};
 use crate::{
     app::App,
     config::Role,
+    live::Live,
     network::{FirstPorts, Network, Plan},
     output::{Output, table},
     signals::Stop,
@@ -145,7 +146,11 @@ async fn watch(cluster: &mut Cluster, network: &Network, resumed: bool, output: 
         "session_nodes": nodes(Role::Session),
     }));
     output.note(describe(cluster, network, resumed));
-    cluster.ended().await.into()
+    let live = Live::new(&cluster.nodes, output);
+    tokio::select! {
+        ended = cluster.ended() => ended.into(),
+        () = Live::run(live) => unreachable!("a live view has no end"),
+    }
 }
 
 fn describe(cluster: &Cluster, network: &Network, resumed: bool) -> String {

@@ -6,5 +6,6 @@ mod commands;
 mod crashes;
 mod dev;
 mod network;
+mod rounds;
 mod sessions;
 mod support;

@@ -18,7 +18,7 @@ pub struct Network {
 
 pub struct Node {
     pub url: String,
-    config: PathBuf,
+    pub config: PathBuf,
     child: Child,
     is_session_node: bool,
 }
