@@ -123,7 +123,13 @@ impl Actor {
         }
     }
 
-    fn ask(&mut self, net: &mut Net, asked: Asked, waited: u64, stepped: Option<Stepped>) -> Doing {
+    fn ask(
+        &mut self,
+        net: &mut Net,
+        asked: Box<Asked>,
+        waited: u64,
+        stepped: Option<Stepped>,
+    ) -> Doing {
         if let Some(stepped) = stepped {
             if net.reach(self.node).is_some() && stepped.agreement().holds() {
                 self.answered(net, &stepped);
