@@ -37,7 +37,7 @@ enum Doing {
     Asking {
         asked: Box<Asked>,
         waited: u64,
-        stepped: Option<Stepped>,
+        stepped: Option<Box<Stepped>>,
     },
     Committing {
         waited: u64,
@@ -128,7 +128,7 @@ impl Actor {
         net: &mut Net,
         asked: Box<Asked>,
         waited: u64,
-        stepped: Option<Stepped>,
+        stepped: Option<Box<Stepped>>,
     ) -> Doing {
         if let Some(stepped) = stepped {
             if net.reach(self.node).is_some() && stepped.agreement().holds() {
@@ -151,7 +151,7 @@ impl Actor {
             Ok(Ran::Stepped(stepped)) => Doing::Asking {
                 asked,
                 waited,
-                stepped: Some(stepped),
+                stepped: Some(stepped.into()),
             },
             // The client asks for something else.
             Ok(Ran::Refused(_)) => Doing::Thinking,
