@@ -2,7 +2,9 @@
 
 use crate::{ClientError, node::Reply};
 use bytes::Bytes;
-use plenary_types::{Problem, SessionId, TransactionHash, problem::PROBLEM_JSON};
+use plenary_types::{
+    Problem, Promise, Response, SessionId, TransactionHash, problem::PROBLEM_JSON,
+};
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
@@ -25,6 +27,10 @@ pub struct Answer {
     pub height: Option<u64>,
     /// `Plenary-Session`: the session it is a step of.
     pub session: Option<SessionId>,
+    /// `Plenary-Sequence`: the step's number in the session, from 0.
+    pub sequence: Option<u32>,
+    /// `Plenary-Promise`: a session node's word for the step.
+    pub promise: Option<Promise>,
 }
 
 impl Answer {
@@ -41,6 +47,15 @@ impl Answer {
         })
     }
 
+    /// The response as an operation has it.
+    pub(crate) fn response(&self) -> Response {
+        Response {
+            status: self.status,
+            content_type: self.content_type.clone(),
+            body: self.body.clone(),
+        }
+    }
+
     /// Reads a reply to a service's request. A problem is an error unless it is on record: then it
     /// is the service's answer like any other.
     pub(crate) fn read(reply: Reply) -> Result<Self, ClientError> {
@@ -49,6 +64,8 @@ impl Answer {
             transaction: parse(&reply, "plenary-tx"),
             height: parse(&reply, "plenary-height"),
             session: parse(&reply, "plenary-session"),
+            sequence: parse(&reply, "plenary-sequence"),
+            promise: parse(&reply, "plenary-promise"),
             content_type: parse(&reply, "content-type").unwrap_or_default(),
             url: reply.url,
             status: reply.status,

@@ -1,38 +1,37 @@
 //! The client: whom it asks, as whom, in what order and how long; and a service's requests.
 
-use crate::{Answer, ClientError, node::Node};
+use crate::{Answer, ClientError, node::Node, ring::Ring};
 use bytes::Bytes;
 use plenary_types::{
-    ClientSignature, Genesis, Method, PrivateKey, Request, signature::content_digest,
+    Author, ClientSignature, Genesis, Method, PrivateKey, Request, signature::content_digest,
 };
+use reqwest::RequestBuilder;
 use serde::Serialize;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::{Instant, sleep};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// How long one validator may wait for finality before the next is asked, and may take for its
 /// answer beyond that.
 const WAIT: Duration = Duration::from_secs(10);
-const REPLY_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const REPLY_WITHIN: Duration = Duration::from_secs(15);
 /// How long a client goes on asking unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The pause after all validators were asked in vain; doubled each time, up to a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A client of a network. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    nodes: Arc<[Node]>,
-    /// The validator that answered last, which is asked first.
-    preferred: Arc<AtomicUsize>,
+    http: reqwest::Client,
+    pub(crate) validators: Ring,
+    pub(crate) session_nodes: Ring,
+    /// Whom a request outside of any session is sent to: session nodes, then validators.
+    services: Ring,
     /// The latest height that an answer was of: every validator is asked for no less.
     seen: Arc<AtomicU64>,
     key: Option<PrivateKey>,
@@ -53,19 +52,37 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(ClientError::Http)?;
-        let urls = urls.into_iter();
-        let nodes = urls.map(|url| Node::new(http.clone(), url.as_ref()));
-        let nodes: Arc<[Node]> = nodes.collect::<Result<_, _>>()?;
-        if nodes.is_empty() {
+        let validators = Ring::new(&http, urls)?;
+        if validators.is_empty() {
             return Err(ClientError::NoUrl);
         }
         Ok(Self {
-            nodes,
-            preferred: Arc::default(),
+            session_nodes: Ring::new::<&str>(&http, [])?,
+            services: validators.clone(),
+            validators,
+            http,
             seen: Arc::default(),
             key: None,
             genesis: None,
             patience: PATIENCE,
+        })
+    }
+
+    /// The client, working in sessions at the session nodes at these URLs. They are also given its
+    /// requests outside of any session; validators, where no session node answers.
+    ///
+    /// # Errors
+    ///
+    /// Where a URL is no node's.
+    pub fn with_session_nodes<U: AsRef<str>>(
+        self,
+        urls: impl IntoIterator<Item = U>,
+    ) -> Result<Self, ClientError> {
+        let session_nodes = Ring::new(&self.http, urls)?;
+        Ok(Self {
+            services: session_nodes.and(&self.validators),
+            session_nodes,
+            ..self
         })
     }
 
@@ -128,17 +145,7 @@ impl Client {
         target: &str,
         body: Bytes,
     ) -> Result<Answer, ClientError> {
-        let content_type = match body.is_empty() {
-            true => "",
-            false => "application/json",
-        };
-        let request = Request {
-            method,
-            target: target.into(),
-            content_type: content_type.into(),
-            body,
-        };
-        self.send(&request, None).await
+        self.send(&json_request(method, target, body), None).await
     }
 
     /// Sends a request of the service until there is a final answer. The nonce, drawn where none
@@ -155,39 +162,57 @@ impl Client {
         nonce: Option<&str>,
     ) -> Result<Answer, ClientError> {
         request.check()?;
-        let nonce = match nonce {
-            Some(nonce) => nonce.to_owned(),
-            None => draw_nonce()?,
+        let nonce = &nonce_or_new(nonce)?;
+        self.services
+            .first(self.patience, |node| async move {
+                let (http, _) = self.compose(&node, request, nonce, Purpose::Alone)?;
+                let answer = Answer::read(node.send(self.at_height(http)).await?);
+                self.see(&answer);
+                answer
+            })
+            .await
+    }
+
+    /// Names the height that whoever answers must have.
+    pub(crate) fn at_height(&self, http: RequestBuilder) -> RequestBuilder {
+        http.header("plenary-height", self.seen.load(Ordering::Relaxed))
+    }
+
+    /// A request as it goes to a node, and its author as the node will see it.
+    pub(crate) fn compose(
+        &self,
+        node: &Node,
+        request: &Request,
+        nonce: &str,
+        purpose: Purpose,
+    ) -> Result<(RequestBuilder, Author), ClientError> {
+        let mut http = node.request(request.method.as_str(), &request.target)?;
+        http = http.timeout(REPLY_WITHIN).header("prefer", prefer());
+        if !request.content_type.is_empty() {
+            http = http.header("content-type", &request.content_type);
+        }
+        let http = http.body(request.body.clone());
+        let Some(key) = &self.key else {
+            let nonce = Bytes::copy_from_slice(nonce.as_bytes());
+            let http = http.header("idempotency-key", &nonce[..]);
+            return Ok((http, Author::Anonymous { nonce }));
         };
-        let nonce = &nonce;
-        self.first(|node| async move {
-            let mut http = node.request(request.method.as_str(), &request.target)?;
-            http = http.timeout(REPLY_WITHIN).header("prefer", prefer());
-            http = http.header("plenary-height", self.seen.load(Ordering::Relaxed));
-            if !request.content_type.is_empty() {
-                http = http.header("content-type", &request.content_type);
-            }
-            http = match &self.key {
-                None => http.header("idempotency-key", nonce),
-                Some(key) => {
-                    let signed =
-                        ClientSignature::sign(key, request, &node.origin, nonce, seconds())?;
-                    let (input, signature) = signed.to_headers();
-                    http.header("content-digest", content_digest(&request.body))
-                        .header("signature-input", input)
-                        .header("signature", signature)
-                }
-            };
-            let answer = Answer::read(node.send(http.body(request.body.clone())).await?);
-            self.see(&answer);
-            answer
-        })
-        .await
+        let sign = match purpose {
+            Purpose::Alone => ClientSignature::sign,
+            Purpose::Step => ClientSignature::sign_in_session,
+        };
+        let signed = sign(key, request, &node.origin, nonce, seconds())?;
+        let (input, signature) = signed.to_headers();
+        let http = http
+            .header("content-digest", content_digest(&request.body))
+            .header("signature-input", input)
+            .header("signature", signature);
+        Ok((http, Author::Signed(signed)))
     }
 
     /// Remembers the height of an answer. Where a validator is behind it, it is forgotten: whoever
     /// named it may have lied, and must not keep the client from the others.
-    fn see(&self, answer: &Result<Answer, ClientError>) {
+    pub(crate) fn see(&self, answer: &Result<Answer, ClientError>) {
         match answer {
             Ok(answer) => {
                 self.seen
@@ -200,49 +225,43 @@ impl Client {
         }
     }
 
-    /// Asks one validator after the other, beginning with the one that answered last, and all of
-    /// them again after a pause, until one has an answer or patience ends.
+    /// Asks the validators.
     pub(crate) async fn first<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
         ask: impl Fn(Node) -> F,
     ) -> Result<T, ClientError> {
-        let deadline = Instant::now() + self.patience;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let start = self.preferred.load(Ordering::Relaxed);
-            let mut unreachable = Vec::new();
-            let mut told = None;
-            for step in 0..self.nodes.len() {
-                let index = (start + step) % self.nodes.len();
-                match ask(self.nodes[index].clone()).await {
-                    Ok(answer) => {
-                        self.preferred.store(index, Ordering::Relaxed);
-                        return Ok(answer);
-                    }
-                    Err(ClientError::Unreachable { reasons }) => unreachable.extend(reasons),
-                    Err(error) if error.is_passing() => told = Some(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            if Instant::now() + pause >= deadline {
-                // What somebody said is worth more than who was silent.
-                return Err(told.unwrap_or(ClientError::Unreachable {
-                    reasons: unreachable,
-                }));
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        self.validators.first(self.patience, ask).await
     }
 
-    /// The validator that a stream prefers, or another after it failed.
-    pub(crate) fn node(&self, failures: usize) -> &Node {
-        let preferred = self.preferred.load(Ordering::Relaxed);
-        &self.nodes[(preferred + failures) % self.nodes.len()]
+    pub(crate) fn key(&self) -> Option<&PrivateKey> {
+        self.key.as_ref()
     }
 
     pub(crate) fn patience(&self) -> Duration {
         self.patience
+    }
+}
+
+/// What a request is signed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be committed alone.
+    Alone,
+    /// To be a step of a session, or about one.
+    Step,
+}
+
+/// A request of which a body that is not empty is JSON.
+pub(crate) fn json_request(method: Method, target: &str, body: Bytes) -> Request {
+    let content_type = match body.is_empty() {
+        true => "",
+        false => "application/json",
+    };
+    Request {
+        method,
+        target: target.into(),
+        content_type: content_type.into(),
+        body,
     }
 }
 
@@ -251,12 +270,16 @@ pub(crate) fn prefer() -> String {
     format!("wait={}", WAIT.as_secs())
 }
 
-fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
 }
 
-fn draw_nonce() -> Result<String, ClientError> {
+/// The nonce that was given, or a new one.
+pub(crate) fn nonce_or_new(nonce: Option<&str>) -> Result<String, ClientError> {
+    if let Some(nonce) = nonce {
+        return Ok(nonce.to_owned());
+    }
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(ClientError::Random)?;
     Ok(hex::encode(nonce))

@@ -1,6 +1,8 @@
 //! Why a client has no answer.
 
-use plenary_types::{Malformed, Problem, SignatureError, TransactionHash};
+use plenary_types::{
+    BrokenPromise, Malformed, Outcome, Problem, SessionId, SignatureError, TransactionHash,
+};
 
 /// Why there is no answer, or not the one that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -8,8 +10,17 @@ pub enum ClientError {
     /// There is nobody to ask.
     #[error("no URL of a validator is given")]
     NoUrl,
-    /// A URL names no validator.
-    #[error("`{url}` is not the URL of a validator, such as http://127.0.0.1:5000: {reason}")]
+    /// There is nobody to work in a session with.
+    #[error("no URL of a session node is given: Client::with_session_nodes")]
+    NoSessionNode,
+    /// It is not known which network a session would be signed for.
+    #[error("a session is signed for one network: give the client its genesis")]
+    NoGenesis,
+    /// A kept session is not what it was.
+    #[error("this is no session of this client and network: {0}")]
+    Kept(String),
+    /// A URL names no node.
+    #[error("`{url}` is not the URL of a node, such as http://127.0.0.1:5000: {reason}")]
     Url {
         /// What was given.
         url: String,
@@ -39,7 +50,7 @@ pub enum ClientError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes for a nonce: {0}")]
     Random(getrandom::Error),
-    /// No validator answers.
+    /// Nobody answers.
     #[error(
         "no answer from {}; is the network running, and are the URLs right?",
         reasons.iter().map(|(url, reason)| format!("{url} ({reason})")).collect::<Vec<_>>().join(", ")
@@ -74,6 +85,25 @@ pub enum ClientError {
         /// The first reason.
         reason: String,
     },
+    /// What was committed is not what a session node had promised, and here is the proof.
+    #[error(
+        "what transaction {} committed is not what session node {} had promised for step {}",
+        .0.transaction.hash(), .0.promise.node, .0.promise.sequence
+    )]
+    Broken(Box<BrokenPromise>),
+    /// A session that nobody signed for was committed with more steps than its client asked for.
+    #[error(
+        "transaction {transaction} has steps of session {session} that this client did not ask for"
+    )]
+    Added {
+        /// The session.
+        session: SessionId,
+        /// What was committed.
+        transaction: TransactionHash,
+    },
+    /// Layer 1 did not commit the session.
+    #[error("{0}")]
+    NotCommitted(Box<NotCommitted>),
     /// The transaction is on its way, and was not final in time. Asking again for the same
     /// request, or for this transaction, is safe.
     #[error("transaction {transaction} is on its way and was not final in time; ask for it again")]
@@ -83,16 +113,50 @@ pub enum ClientError {
     },
 }
 
+/// What layer 1 decided against a session, by its receipt. A conflict can be
+/// [rebased](crate::Session::rebase).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "session {session} was not committed: {outcome}{}",
+    winner.map(|winner| format!("; transaction {winner} was first")).unwrap_or_default()
+)]
+pub struct NotCommitted {
+    /// The session.
+    pub session: SessionId,
+    /// Its transaction.
+    pub transaction: TransactionHash,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// In a conflict, the transaction that changed what it had read, as the session node says.
+    pub winner: Option<TransactionHash>,
+}
+
+/// Whether asking again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// Another node, or the same one soon, may answer otherwise.
+    Soon,
+    /// Another node may answer otherwise, this one will not.
+    Elsewhere,
+    /// Every node would answer the same.
+    Never,
+}
+
+/// What a session node says that has not got, or has no longer got, all of a session.
+const ELSEWHERE: [&str; 2] = ["unknown-session", "chain-differs"];
+
 impl ClientError {
-    /// Whether another validator, or the same one soon, may answer otherwise.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) fn hope(&self) -> Hope {
         match self {
             Self::Unreachable { .. }
             | Self::Form { .. }
             | Self::Unproven { .. }
-            | Self::Pending { .. } => true,
-            Self::Problem { problem, .. } => problem.retryable,
-            _ => false,
+            | Self::Pending { .. } => Hope::Soon,
+            Self::Problem { problem, .. } if problem.retryable => Hope::Soon,
+            Self::Problem { problem, .. } if ELSEWHERE.contains(&problem.code.as_str()) => {
+                Hope::Elsewhere
+            }
+            _ => Hope::Never,
         }
     }
 

@@ -1,4 +1,4 @@
-//! One validator over HTTP: a request out, a whole and bounded reply back.
+//! One node over HTTP: a request out, a whole and bounded reply back.
 
 use crate::{ClientError, answer::problem};
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,7 @@ use std::{error::Error as _, sync::Arc};
 /// The largest reply that is read. The largest there is has a block's outcomes.
 pub(crate) const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
-/// A validator to ask.
+/// A node to ask.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     http: reqwest::Client,
@@ -26,7 +26,7 @@ pub(crate) struct Reply {
 }
 
 impl Node {
-    /// The validator at `url`, which may end in a slash and must have no path.
+    /// The node at `url`, which may end in a slash and must have no path.
     pub(crate) fn new(http: reqwest::Client, url: &str) -> Result<Self, ClientError> {
         let refuse = |reason: String| ClientError::Url {
             url: url.to_owned(),
@@ -88,7 +88,7 @@ impl Node {
         sent.map_err(|error| self.unreachable(&error))
     }
 
-    async fn read(&self, mut response: Response) -> Result<Bytes, ClientError> {
+    pub(crate) async fn read(&self, mut response: Response) -> Result<Bytes, ClientError> {
         let status = response.status().as_u16();
         let mut body = BytesMut::new();
         loop {
@@ -126,19 +126,24 @@ impl Node {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<(), ClientError> {
-        if (200..300).contains(&status) {
-            return Ok(());
+        match status {
+            200..300 => Ok(()),
+            _ => Err(self.refusal(status, headers, body)),
         }
+    }
+
+    /// What a reply says that is no success.
+    pub(crate) fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ClientError {
         let content_type = headers
             .get("content-type")
             .and_then(|value| value.to_str().ok());
-        Err(match problem(content_type.unwrap_or_default(), body) {
+        match problem(content_type.unwrap_or_default(), body) {
             Some(problem) => ClientError::Problem {
                 url: self.origin.to_string(),
                 problem: Box::new(problem),
             },
             None => self.form(status, "neither a success nor a problem of RFC 9457".into()),
-        })
+        }
     }
 
     pub(crate) fn form(&self, status: u16, reason: String) -> ClientError {

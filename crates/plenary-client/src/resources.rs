@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use plenary_types::{
     BlockHash, Certificate, Digest, Evidence, Genesis, GenesisHash, Header, Outcome, PublicKey,
     Receipt, ServiceId, StateKey, Transaction, TransactionHash, Versioned, block::holds_outcomes,
-    encode, limits::MAX_DESCENDANTS, state_proof::StateProof,
+    decode, encode, limits::MAX_DESCENDANTS, state_proof::StateProof,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -220,7 +220,7 @@ impl Client {
     /// Whether the validator that is asked first says that it is ready: the height advances when
     /// there is work.
     pub async fn is_ready(&self) -> bool {
-        let node = self.node(0);
+        let node = self.validators.node(0);
         let Ok(request) = node.request("GET", "/readyz") else {
             return false;
         };
@@ -262,20 +262,56 @@ impl Client {
     ///
     /// Where the transaction is not final in time, or nobody answers, or no answer holds.
     pub async fn receipt(&self, hash: &TransactionHash) -> Result<Receipt, ClientError> {
-        self.first(|node| async move {
-            let target = format!("/plenary/v1/receipts/{hash}");
-            let receipt: Receipt = node.get(&target).await?;
-            if receipt.transaction != *hash {
-                return Err(node.unproven("the receipt is of another transaction"));
-            }
-            if let Some(genesis) = self.genesis() {
-                receipt
-                    .verify(genesis)
-                    .map_err(|error| node.unproven(error))?;
-            }
-            Ok(receipt)
-        })
-        .await
+        self.first(|node| async move { self.receipt_from(&node, hash).await })
+            .await
+    }
+
+    pub(crate) async fn receipt_from(
+        &self,
+        node: &Node,
+        hash: &TransactionHash,
+    ) -> Result<Receipt, ClientError> {
+        let target = format!("/plenary/v1/receipts/{hash}");
+        let receipt: Receipt = node.get(&target).await?;
+        if receipt.transaction != *hash {
+            return Err(node.unproven("the receipt is of another transaction"));
+        }
+        if let Some(genesis) = self.genesis() {
+            receipt
+                .verify(genesis)
+                .map_err(|error| node.unproven(error))?;
+        }
+        Ok(receipt)
+    }
+
+    /// A transaction that is final or waiting, itself: what its hash stands for.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such transaction, or nobody answers.
+    pub async fn content(&self, hash: &TransactionHash) -> Result<Transaction, ClientError> {
+        self.first(|node| async move { self.content_from(&node, hash).await })
+            .await
+    }
+
+    pub(crate) async fn content_from(
+        &self,
+        node: &Node,
+        hash: &TransactionHash,
+    ) -> Result<Transaction, ClientError> {
+        let request = node.request("GET", &format!("/plenary/v1/transactions/{hash}"))?;
+        let request = request.timeout(REPLY_WITHIN);
+        let reply = node
+            .send(request.header("accept", "application/octet-stream"))
+            .await?;
+        node.check(reply.status, &reply.headers, &reply.body)?;
+        let transaction = decode::<Transaction>(reply.body);
+        let transaction =
+            transaction.map_err(|error| node.form(reply.status, error.to_string()))?;
+        match transaction.hash() == *hash {
+            true => Ok(transaction),
+            false => Err(node.unproven("the transaction has another hash")),
+        }
     }
 
     /// An entry of the state at `height`, or at the last final height. With a genesis, it is what

@@ -18,6 +18,7 @@ use crate::{
     record::Record,
     session::{Entry, Status},
     sessions::Sessions,
+    step::lock,
     submissions::Submissions,
 };
 use bytes::Bytes;
@@ -70,6 +71,8 @@ pub struct Bounds {
     pub time_limit: Duration,
     /// Most sessions at a time.
     pub sessions: usize,
+    /// Most requests that are worked on at a time; more are refused at once.
+    pub requests: usize,
 }
 
 impl Default for Bounds {
@@ -78,6 +81,7 @@ impl Default for Bounds {
             participation: Participation::Own,
             time_limit: Duration::from_secs(15 * 60),
             sessions: 100_000,
+            requests: 4_096,
         }
     }
 }
@@ -299,7 +303,11 @@ impl Node {
     pub(crate) fn decide(&self, entry: &Entry, transaction: &Transaction, landed: Landed) {
         let hash = transaction.hash();
         let committed = landed.outcome == Outcome::Committed;
-        let mut live = entry.live.lock();
+        let Ok(mut live) = lock(entry) else {
+            // A handler that does not come back holds it, and must not hold up the chain.
+            self.sessions.remove(&entry.id);
+            return;
+        };
         let awaited = match &live.status {
             Status::Committing(own) => committed || *own == hash,
             Status::Open => committed || live.begins(&transaction.operations),

@@ -7,6 +7,7 @@ use crate::{
     follow::{self, Follower, Validators, submit::Submitter},
     log::{self, Log, LogError},
     node::{Bounds, Node, OpenError, Outside, Parts},
+    participation::Participation,
     peers::{self, Inbox, Peers, PeersError},
 };
 use bytes::Bytes;
@@ -71,6 +72,16 @@ pub enum StartError {
         "the genesis names no session node with the key {0}: add it to session_nodes on every node, or use the right key"
     )]
     Stranger(PublicKey),
+    /// More session nodes must agree than there are.
+    #[error(
+        "participation {participation} needs more session nodes than the {nodes} of the genesis: ask for fewer"
+    )]
+    Participation {
+        /// What is asked for.
+        participation: Participation,
+        /// How many there are.
+        nodes: usize,
+    },
     /// The data directory cannot be used.
     #[error("cannot use the data directory {}: {error}", path.display())]
     Directory {
@@ -218,6 +229,14 @@ pub async fn start(
     let own = settings.key.public_key();
     if !settings.genesis.is_session_node(&own) {
         return Err(StartError::Stranger(own));
+    }
+    let nodes = settings.genesis.session_nodes.len();
+    let participation = settings.bounds.participation;
+    if participation.needed(nodes - 1) > nodes - 1 {
+        return Err(StartError::Participation {
+            participation,
+            nodes,
+        });
     }
     let world = Arc::<World>::default();
     let (failed, failure) = watch::channel(None);

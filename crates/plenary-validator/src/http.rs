@@ -3,7 +3,7 @@
 use crate::{error::Refusal, finality::Finality};
 use axum::{
     body::Body,
-    extract::Request as HttpRequest,
+    extract::{OriginalUri, Request as HttpRequest, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response as HttpResponse},
 };
@@ -120,8 +120,10 @@ pub async fn from_http(http: HttpRequest) -> Result<(Parts, Request), Problem> {
         .as_str()
         .parse()
         .map_err(|error| Problem::new(405, "method-not-allowed", error).at(Stage::Request))?;
-    let target = parts
-        .uri
+    // As it was sent and signed: a router nested in another sees only the end of it.
+    let sent = parts.extensions.get::<OriginalUri>();
+    let target = sent
+        .map_or(&parts.uri, |sent| &sent.0)
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();
@@ -275,4 +277,27 @@ pub async fn reach(finality: &Finality, headers: &HeaderMap) -> Result<(), Failu
             Err(problem.retryable().into())
         }
     }
+}
+
+/// The answer where the framework has no such resource.
+pub async fn unknown() -> Failure {
+    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
+    Problem::new(404, "unknown-resource", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+/// The answer where the resource has no such method.
+pub async fn wrong_method() -> Failure {
+    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
+    Problem::new(405, "method-not-allowed", detail)
+        .at(Stage::Request)
+        .into()
+}
+
+/// The answer where a part of the path does not parse.
+pub fn bad_path(rejection: PathRejection) -> Failure {
+    Problem::bad_request("malformed-path", rejection.body_text())
+        .at(Stage::Request)
+        .into()
 }

@@ -51,7 +51,7 @@ fn every_problem_code_has_a_section_that_says_what_to_do() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = fs::read_to_string(root.join("docs/problems.md")).unwrap();
     let mut files = Vec::new();
-    for krate in ["plenary-service", "plenary-validator"] {
+    for krate in ["plenary-service", "plenary-validator", "plenary-session"] {
         sources(&root.join("crates").join(krate).join("src"), &mut files);
     }
     let mut found = BTreeSet::new();

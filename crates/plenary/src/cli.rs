@@ -23,7 +23,7 @@ enum Command {
     /// Make keys, genesis and configurations for a new network
     #[command(subcommand)]
     Testnet(commands::testnet::Command),
-    /// Run one validator
+    /// Run one node: a validator or a session node
     Start(commands::start::Args),
     /// Check a node's configuration
     #[command(subcommand)]
@@ -31,10 +31,16 @@ enum Command {
     /// Make and show keys
     #[command(subcommand)]
     Keys(commands::keys::Command),
-    /// Show how validators are
+    /// Show how validators and session nodes are
     Status(commands::status::Args),
     /// Send a signed request
     Call(commands::call::Args),
+    /// Work in a session: signed steps, answered at once, and one commit
+    #[command(subcommand)]
+    Session(commands::session::Command),
+    /// Check the proof that a session node broke its word
+    #[command(subcommand)]
+    Promise(commands::promise::Command),
     /// Look up transactions
     #[command(subcommand)]
     Tx(commands::tx::Command),
@@ -79,6 +85,8 @@ fn run_with(app: App, arguments: impl IntoIterator<Item = OsString>) -> ExitCode
         Command::Keys(command) => commands::keys::run(command, output),
         Command::Status(args) => commands::status::run(args, output),
         Command::Call(args) => commands::call::run(args, output),
+        Command::Session(command) => commands::session::run(command, output),
+        Command::Promise(command) => commands::promise::run(command, output),
         Command::Tx(command) => commands::tx::run(command, output),
         Command::Receipt(command) => commands::receipt::run(command, output),
         Command::Ledger(command) => commands::ledger::run(app, command, output),

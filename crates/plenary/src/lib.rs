@@ -28,6 +28,7 @@ mod config;
 pub mod demo;
 mod files;
 mod keys;
+mod live;
 mod located;
 mod logging;
 mod network;
@@ -38,7 +39,7 @@ mod supervise;
 
 pub use app::App;
 pub use cli::run;
-pub use {plenary_service as service, plenary_types as types};
+pub use {plenary_client as client, plenary_service as service, plenary_types as types};
 
 /// What the source of a service wants in scope.
 pub mod prelude {

@@ -3,9 +3,12 @@
 //! Results go to standard output; everything else goes to standard error.
 
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::{fmt::Display, io};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _},
+};
 
 /// Where and how a command prints.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,12 @@ impl Output {
         } else {
             print(io::stderr(), &format!("error: {error}"));
         }
+    }
+
+    /// Lines on standard error that can be written anew, where that is a terminal and people look.
+    pub(crate) fn lines(self) -> Option<MultiProgress> {
+        let shown = !self.json && io::stderr().is_terminal();
+        shown.then(MultiProgress::new)
     }
 
     /// A progress bar on standard error, where that is a terminal and people look.

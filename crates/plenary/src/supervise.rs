@@ -1,4 +1,4 @@
-//! A network's validators as processes of their own on this machine: started, watched and
+//! A network's nodes as processes of their own on this machine: started, watched and
 //! stopped together.
 //!
 //! A child is stopped by closing its standard input, which it watches. So it also stops when this
@@ -7,6 +7,7 @@
 
 use crate::{
     commands::start,
+    config::Role,
     files::{self, FileError},
     network::Node,
 };
@@ -15,7 +16,6 @@ use std::{
     collections::VecDeque,
     fs::{File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -42,8 +42,10 @@ const TAIL_BYTES: u64 = 16 * 1024;
 pub(crate) struct Running {
     /// The node's name.
     pub(crate) name: String,
-    /// The node's HTTP address.
-    pub(crate) http: SocketAddr,
+    /// What it does.
+    pub(crate) role: Role,
+    /// Where it serves HTTP.
+    pub(crate) url: String,
     /// Its process.
     pub(crate) pid: u32,
     /// Its log.
@@ -57,7 +59,7 @@ pub(crate) struct Running {
 
 /// The children of this process.
 pub(crate) struct Cluster {
-    /// One a validator.
+    /// One a node.
     pub(crate) nodes: Vec<Running>,
 }
 
@@ -171,20 +173,17 @@ impl Cluster {
         })
     }
 
-    /// The nodes' URLs.
-    pub(crate) fn urls(&self) -> Vec<String> {
-        let urls = self
-            .nodes
-            .iter()
-            .map(|node| format!("http://{}", node.http));
-        urls.collect()
+    /// The URLs of the nodes of a role.
+    pub(crate) fn urls(&self, role: Role) -> Vec<String> {
+        let nodes = self.nodes.iter().filter(|node| node.role == role);
+        nodes.map(|node| node.url.clone()).collect()
     }
 
     /// Waits until every node is ready to serve.
     pub(crate) async fn ready(&mut self) -> Result<(), ClusterError> {
         let deadline = Instant::now() + READY_WITHIN;
         for index in 0..self.nodes.len() {
-            let node = Client::new([format!("http://{}", self.nodes[index].http)])?;
+            let node = Client::new([&self.nodes[index].url])?;
             let asking = timeout_at(deadline, until_ready(&node));
             let in_time = tokio::select! {
                 asked = asking => asked.is_ok(),
@@ -273,7 +272,8 @@ fn spawn(node: &Node, log: PathBuf, file: File, double_run: bool) -> Result<Runn
     let mut child = command.spawn().map_err(cannot)?;
     Ok(Running {
         name: node.name.clone(),
-        http: node.config.http,
+        role: node.config.role,
+        url: node.url(),
         pid: child.id().unwrap_or_default(),
         log,
         log_start,

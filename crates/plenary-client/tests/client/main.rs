@@ -1,4 +1,4 @@
-//! The client against validators that are honest, slow, silent, broken or liars.
+//! The client against validators and session nodes that are honest, slow, silent, broken or liars.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,3 +6,5 @@ mod events;
 mod fake;
 mod requests;
 mod resources;
+mod session_node;
+mod sessions;

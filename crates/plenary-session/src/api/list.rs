@@ -40,7 +40,10 @@ pub(super) async fn list(
         };
         after = Some(last.id);
         for entry in &page {
-            let live = entry.live.lock();
+            // One whose handler is running is listed the next time.
+            let Some(live) = entry.live.try_lock() else {
+                continue;
+            };
             let status = live.status.name();
             if filter
                 .status

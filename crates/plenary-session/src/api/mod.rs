@@ -20,18 +20,14 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::rejection::PathRejection,
     http::HeaderMap,
     routing::{any, get, post},
 };
 use plenary_service::OPEN_SESSION;
 use plenary_types::{Author, Digest, Problem, PublicKey, Request, SessionId, Signature, Stage};
-use plenary_validator::http::Failure;
+use plenary_validator::http::{Failure, bad_path, unknown, wrong_method};
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
-
-/// How many requests are worked on at a time; more are refused at once.
-const MOST_REQUESTS: usize = 4_096;
 
 /// What every handler of the API has.
 #[derive(Clone)]
@@ -53,17 +49,17 @@ impl Api {
         connected: impl Fn() -> Vec<PublicKey> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            slots: Arc::new(Semaphore::new(node.bounds.requests)),
             node,
             follower,
             connected: Arc::new(connected),
-            slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
         }
     }
 
     /// A place among the requests that are worked on.
     fn slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let slot = self.slots.try_acquire();
-        slot.map_err(|_| refuse(Refusal::Overloaded(MOST_REQUESTS)))
+        slot.map_err(|_| refuse(Refusal::Overloaded(self.node.bounds.requests)))
     }
 
     /// The session of this name.
@@ -75,7 +71,6 @@ impl Api {
 
 /// The whole API.
 pub fn router(api: Api) -> Router {
-    // Whole paths: below a nested router a request has another target than its client signed.
     Router::new()
         .route("/plenary/v1/status", get(status::status))
         .route("/plenary/v1/genesis", get(status::genesis))
@@ -98,26 +93,6 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(any(service::serve))
         .with_state(api)
-}
-
-async fn unknown() -> Failure {
-    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
-    Problem::new(404, "unknown-resource", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-async fn wrong_method() -> Failure {
-    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
-    Problem::new(405, "method-not-allowed", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-fn bad_path(rejection: PathRejection) -> Failure {
-    Problem::bad_request("malformed-path", rejection.body_text())
-        .at(Stage::Request)
-        .into()
 }
 
 fn refuse(refusal: impl Into<Refusal>) -> Failure {

@@ -32,6 +32,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Value> {
         "peers": (api.connected)().iter().map(|peer| name(&api, peer)).collect::<Vec<_>>(),
         "participation": node.bounds.participation.to_string(),
         "sessions": node.sessions.len(),
+        "steps": node.metrics.steps.get(),
         "pending": node.pending(),
     }))
 }

@@ -312,3 +312,106 @@ async fn a_restarted_node_has_every_acknowledged_step() {
     assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
     nodes.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_too_much_to_do_says_when_to_come_back_and_serves_again() {
+    let bounds = Bounds {
+        participation: Participation::All,
+        requests: 1,
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(2, ClientSignatures::Required, bounds).await;
+    let absent = nodes.nodes.remove(1);
+    absent.stop().await;
+    let client = Client::new(1);
+    let opening = post("/withdrawals", &Value::Null);
+    let waiting = client.send(&nodes, 0, &opening, "open", false);
+    let meanwhile = async {
+        loop {
+            let status: Value = nodes
+                .get(0, "/plenary/v1/status")
+                .await
+                .json()
+                .await
+                .unwrap();
+            if status["sessions"] == 1 {
+                break;
+            }
+        }
+        let other = Client::new(2);
+        other.send(&nodes, 0, &opening, "open", false).await
+    };
+    let (waiting, refused) = futures::join!(waiting, meanwhile);
+    assert_eq!(header(&refused, "retry-after"), "1");
+    assert_eq!(problem(refused).await, (429, "overloaded".into()));
+    assert_eq!(problem(waiting).await, (503, "participation".into()));
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sessions_events_come_as_they_happen_and_go_on_after_the_last_seen() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/eve/deposits", &json!(1))
+        .await;
+    assert_eq!(client.commit(&nodes, 0).await.status(), 200);
+    let mut late = Client::new(2);
+    late.step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    let session = late.session.unwrap();
+    let target = format!("/plenary/v1/sessions/{session}/events");
+    let mut request = post(&format!("/plenary/v1/sessions/{session}"), &Value::Null);
+    request.method = plenary_types::Method::Delete;
+    let aborted = late.send(&nodes, 0, &request, "abort", false).await;
+    assert_eq!(aborted.status(), 200);
+    // The stream ends with the session.
+    let all = nodes.get(0, &target).await.text().await.unwrap();
+    let names: Vec<&str> = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: "))
+        .collect();
+    assert_eq!(names, ["simulated", "aborted"]);
+    let id = all
+        .lines()
+        .find_map(|line| line.strip_prefix("id: "))
+        .unwrap();
+    let rest = nodes
+        .network
+        .http
+        .get(nodes.url(0, &target))
+        .header("last-event-id", id);
+    let rest = rest.send().await.unwrap().text().await.unwrap();
+    assert!(
+        rest.contains("event: aborted") && !rest.contains("event: simulated"),
+        "{rest}"
+    );
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_knows_what_became_of_a_session() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    let target = format!("/plenary/v1/sessions/{}", client.session.unwrap());
+    assert_eq!(nodes.network.get(2, &target).await.status(), 404);
+    let committed = client.commit(&nodes, 0).await;
+    let hash = header(&committed, "plenary-tx");
+    for validator in 0..4 {
+        let url = nodes.network.url(validator, &target);
+        let height = header(&committed, "plenary-height");
+        let request = nodes.network.http.get(url).header("plenary-height", height);
+        let told: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(
+            (&told["status"], &told["transaction"]),
+            (&json!("committed"), &json!(hash))
+        );
+    }
+    nodes.stop().await;
+}

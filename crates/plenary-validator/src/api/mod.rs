@@ -9,16 +9,19 @@ mod health;
 pub mod openapi;
 mod receipts;
 mod service;
+mod sessions;
 mod state;
 mod status;
 mod transactions;
 
 pub use transactions::accepted;
 
-use crate::{http::Failure, node::Node};
+use crate::{
+    http::{Failure, bad_path, unknown, wrong_method},
+    node::Node,
+};
 use axum::{
     Router,
-    extract::rejection::PathRejection,
     http::{HeaderMap, header},
     routing::{any, get, post},
 };
@@ -75,6 +78,7 @@ pub fn router(api: Api) -> Router {
         .route("/drafts", post(drafts::submit))
         .route("/transactions/{hash}", get(transactions::transaction))
         .route("/receipts/{hash}", get(receipts::receipt))
+        .route("/sessions/{id}", get(sessions::session))
         .route("/state/{table}/{key}", get(state::entry))
         .route("/evidence", get(evidence::evidence))
         .route("/events", get(events::events))
@@ -88,27 +92,6 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::readyz))
         .fallback(any(service::serve))
         .with_state(api)
-}
-
-async fn unknown() -> Failure {
-    let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
-    Problem::new(404, "unknown-resource", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-async fn wrong_method() -> Failure {
-    let detail = "the resource has no such method; /plenary/v1/openapi.json lists all";
-    Problem::new(405, "method-not-allowed", detail)
-        .at(Stage::Request)
-        .into()
-}
-
-/// A part of the path that does not parse.
-fn bad_path(rejection: PathRejection) -> Failure {
-    Problem::bad_request("malformed-path", rejection.body_text())
-        .at(Stage::Request)
-        .into()
 }
 
 /// A finalized thing that is not there.

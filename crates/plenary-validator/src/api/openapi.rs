@@ -79,6 +79,13 @@ const RESOURCES: &[Resource] = &[
     ),
     (
         "get",
+        "/plenary/v1/sessions/{id}",
+        "What became of a session, once it is committed",
+        &["id"],
+        "200",
+    ),
+    (
+        "get",
         "/plenary/v1/state/{table}/{key}",
         "An entry of the state, with proof",
         &["table", "key"],

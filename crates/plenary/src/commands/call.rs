@@ -1,24 +1,20 @@
 //! `call`: a signed request, which curl cannot make.
 
-use super::{Failure, block_on, target::Target};
-use crate::{
-    keys,
-    output::{Output, table},
+use super::{
+    Failure, block_on,
+    signer::{self, Signer},
+    target::Target,
 };
-use bytes::Bytes;
+use crate::output::{Output, table};
 use plenary_client::{Answer, ClientError};
-use plenary_types::{Method, PrivateKey, Problem, Request, http::UnknownMethod};
+use plenary_types::{Method, Problem};
 use serde_json::{Value, json};
-use std::{
-    io::{self, Read as _},
-    path::PathBuf,
-};
 
 /// Send a signed request.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The method: GET, POST, PUT, PATCH or DELETE
-    #[arg(value_parser = method)]
+    #[arg(value_parser = signer::method)]
     method: Method,
     /// Path and query, such as /session/start
     target: String,
@@ -27,77 +23,32 @@ pub(crate) struct Args {
     /// The body's media type
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     content_type: String,
-    /// The client's key file [default: client.key of the network's directory]
-    #[arg(
-        long,
-        env = "PLENARY_CLIENT_KEY",
-        value_name = "FILE",
-        conflicts_with = "unsigned"
-    )]
-    key: Option<PathBuf>,
-    /// Do not sign
-    #[arg(long)]
-    unsigned: bool,
     /// Makes a retry the same request as before [default: drawn at random]
     #[arg(long)]
     nonce: Option<String>,
     #[command(flatten)]
+    signer: Signer,
+    #[command(flatten)]
     network: Target,
 }
 
-fn method(text: &str) -> Result<Method, UnknownMethod> {
-    text.to_ascii_uppercase().parse()
-}
-
-/// Why a request is not sent, or what came of it.
+/// The answer is an error's.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallFailure {
-    /// There is no key to sign it with.
-    #[error(
-        "no key to sign with; give --key FILE (`keys new --out FILE` makes one), or --unsigned where the network takes that"
-    )]
-    NoKey,
-    /// The target is no path.
-    #[error("`{0}` is no path: it starts with /, such as /session/start; the host is --url's")]
-    Target(String),
-    /// Standard input cannot be read.
-    #[error("cannot read the body from standard input: {0}")]
-    Input(io::Error),
-    /// The answer is an error's.
-    #[error("the request was answered with status {0}")]
-    Status(u16),
-}
+#[error("the request was answered with status {0}")]
+pub(crate) struct CallFailure(u16);
 
 pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
-    if !args.target.starts_with('/') {
-        return Err(CallFailure::Target(args.target).into());
-    }
-    let key = signer(&args)?;
-    let body = match args.body.as_deref() {
-        Some("-") => {
-            let mut body = Vec::new();
-            let read = io::stdin().lock().read_to_end(&mut body);
-            read.map_err(CallFailure::Input)?;
-            Bytes::from(body)
-        }
-        body => Bytes::copy_from_slice(body.unwrap_or_default().as_bytes()),
-    };
-    let request = Request {
-        method: args.method,
-        target: args.target,
-        content_type: match body.is_empty() {
-            true => String::new(),
-            false => args.content_type,
-        },
-        body,
-    };
-    let client = args.network.client()?;
-    let client = match key {
-        Some(key) => client.with_key(key),
-        None => client,
-    };
+    let body = args.body.as_deref();
+    let request = signer::request(args.method, args.target, body, args.content_type)?;
+    let client = args.signer.client(&args.network)?;
     let nonce = args.nonce.as_deref();
-    let status = match block_on(async { Ok(client.send(&request, nonce).await) })? {
+    let answered = block_on(async { Ok(client.send(&request, nonce).await) })?;
+    tell(answered, output)
+}
+
+/// Shows an answer; one with an error's status is a failure.
+pub(crate) fn tell(answered: Result<Answer, ClientError>, output: Output) -> Result<(), Failure> {
+    let status = match answered {
         Ok(answer) => {
             show(&answer, output);
             answer.status
@@ -110,16 +61,8 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
     };
     match status {
         ..400 => Ok(()),
-        status => Err(CallFailure::Status(status).into()),
+        status => Err(CallFailure(status).into()),
     }
-}
-
-fn signer(args: &Args) -> Result<Option<PrivateKey>, Failure> {
-    if args.unsigned {
-        return Ok(None);
-    }
-    let path = args.key.clone().or_else(|| args.network.client_key());
-    Ok(Some(keys::load(&path.ok_or(CallFailure::NoKey)?)?))
 }
 
 fn show(answer: &Answer, output: Output) {
@@ -132,6 +75,7 @@ fn show(answer: &Answer, output: Output) {
         "transaction": answer.transaction,
         "height": answer.height,
         "session": answer.session,
+        "sequence": answer.sequence,
         "body": body,
     });
     output.show(&value, || {
@@ -143,6 +87,10 @@ fn show(answer: &Answer, output: Output) {
             ),
             ("height", answer.height.map(|height| height.to_string())),
             ("session", answer.session.map(|session| session.to_string())),
+            (
+                "sequence",
+                answer.sequence.map(|sequence| sequence.to_string()),
+            ),
         ];
         let told = told
             .into_iter()
@@ -158,7 +106,7 @@ fn refused(url: &str, problem: &Problem, output: Output) {
     output.show(&value, || pretty(&value["body"]));
 }
 
-fn pretty(body: &Value) -> String {
+pub(crate) fn pretty(body: &Value) -> String {
     match body {
         Value::String(text) => text.clone(),
         // A value with text keys prints.

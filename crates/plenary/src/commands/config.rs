@@ -7,7 +7,7 @@ use crate::{
     output::{Output, table},
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Check a node's configuration.
 #[derive(clap::Subcommand)]
@@ -31,9 +31,22 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
     let config = Config::load(&args.config, &args.overrides)?;
     let node = config.node(app.service.id())?;
     let key = node.key.public_key();
+    let bounds = node.layer2.as_ref().map(|layer2| &layer2.bounds);
+    let bounds = bounds.map(|bounds| {
+        [
+            ("participation", bounds.participation.to_string()),
+            (
+                "time limit",
+                humantime::format_duration(bounds.time_limit).to_string(),
+            ),
+            ("sessions", bounds.sessions.to_string()),
+            ("requests", bounds.requests.to_string()),
+        ]
+    });
     let value = json!({
         "config": config.path,
-        "validator": node.name,
+        "role": config.role.to_string(),
+        "name": node.name,
         "key": key,
         "network": node.genesis.network,
         "genesis_hash": node.genesis.hash(),
@@ -41,11 +54,14 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
         "http": config.http,
         "p2p": config.p2p,
         "peers": node.peers.len(),
+        "validators": node.layer2.as_ref().map(|layer2| layer2.validators.len()),
+        "bounds": bounds.as_ref().map(|bounds| BTreeMap::from(bounds.clone())),
         "double_run": config.double_run,
     });
     output.show(&value, || {
         let rows = [
-            ("validator", node.name.clone()),
+            ("role", config.role.to_string()),
+            ("name", node.name.clone()),
             ("key", key.to_string()),
             ("network", node.genesis.network.clone()),
             ("genesis", node.genesis.hash().to_string()),
@@ -56,7 +72,9 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
         ];
         let rows = table(
             ["setting", "value"],
-            rows.map(|(name, value)| [name.into(), value]),
+            rows.into_iter()
+                .chain(bounds.into_iter().flatten())
+                .map(|(name, value)| [name.into(), value]),
         );
         format!("{rows}\n\n{} is fine.", config.path.display())
     });

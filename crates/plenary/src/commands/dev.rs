@@ -1,13 +1,11 @@
-//! `dev`: a whole network on this machine, one process a validator, until Ctrl-C.
+//! `dev`: a whole network on this machine, one process a node, until Ctrl-C.
 
-use super::{
-    Failure, block_on, system,
-    target::DIRECTORY,
-    testnet::{HTTP_PORT, P2P_PORT},
-};
+use super::{Failure, block_on, system, target::DIRECTORY};
 use crate::{
     app::App,
-    network::{Network, Plan},
+    config::Role,
+    live::Live,
+    network::{FirstPorts, Network, Plan},
     output::{Output, table},
     signals::Stop,
     supervise::{Cluster, Logs},
@@ -18,6 +16,8 @@ use std::path::PathBuf;
 
 /// How many validators a new network has unless told otherwise: the fewest that bear a fault.
 const VALIDATORS: u16 = 4;
+/// How many session nodes.
+const SESSION_NODES: u16 = 1;
 
 /// Run a whole network on this machine until Ctrl-C; resumes where it was.
 #[derive(clap::Args)]
@@ -25,24 +25,24 @@ pub(crate) struct Args {
     /// How many validators [default: 4, or as many as the directory has]
     #[arg(long, value_name = "N")]
     validators: Option<u16>,
+    /// How many session nodes [default: 1, or as many as the directory has]
+    #[arg(long, value_name = "M")]
+    session_nodes: Option<u16>,
     /// The network's directory; made where it is missing, resumed where it is not
     #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     data_dir: PathBuf,
-    /// A new network's first HTTP port, the others count up; 0: the system chooses
-    #[arg(long, value_name = "PORT", default_value_t = HTTP_PORT)]
-    http_port: u16,
-    /// A new network's first port between validators, which count up; 0: the system chooses
-    #[arg(long, value_name = "PORT", default_value_t = P2P_PORT)]
-    p2p_port: u16,
+    #[command(flatten)]
+    ports: FirstPorts,
 }
 
 /// Why a directory's network is not resumed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} holds a network of {found} validators, not of {asked}; leave --validators out, or give another --data-dir", directory.display()
+    "{} holds a network of {found} {role}s, not of {asked}; leave the number out, or give another --data-dir", directory.display()
 )]
 pub(crate) struct OtherSize {
     directory: PathBuf,
+    role: Role,
     found: usize,
     asked: u16,
 }
@@ -72,7 +72,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
             by = stop.asked() => Ok(by),
         };
         if let Ok(by) = ended {
-            output.note(format_args!("{by}: stopping all validators"));
+            output.note(format_args!("{by}: stopping all nodes"));
         }
         for name in cluster.stop().await {
             output.note(format_args!("{name} did not stop in time and was killed"));
@@ -85,11 +85,11 @@ fn create(app: &App, args: &Args) -> Result<Network, Failure> {
     let plan = Plan {
         network: app.service.id().name.clone(),
         validators: args.validators.unwrap_or(VALIDATORS),
+        session_nodes: args.session_nodes.unwrap_or(SESSION_NODES),
         // So that curl is enough to try the service.
         clients: ClientSignatures::Optional,
         service: app.service.clone(),
-        http_port: args.http_port,
-        p2p_port: args.p2p_port,
+        ports: args.ports,
     };
     Ok(Network::create(&args.data_dir, &plan)?)
 }
@@ -97,64 +97,79 @@ fn create(app: &App, args: &Args) -> Result<Network, Failure> {
 fn resume(args: &Args) -> Result<Network, Failure> {
     let network = Network::open(&args.data_dir)?;
     network.check_whole()?;
-    let found = network.nodes.len();
-    match args.validators {
-        Some(asked) if usize::from(asked) != found => Err(OtherSize {
-            directory: args.data_dir.clone(),
-            found,
-            asked,
+    let asked = [
+        (Role::Validator, args.validators),
+        (Role::Session, args.session_nodes),
+    ];
+    for (role, asked) in asked {
+        let found = network.of(role).count();
+        if let Some(asked) = asked
+            && usize::from(asked) != found
+        {
+            return Err(OtherSize {
+                directory: args.data_dir.clone(),
+                role,
+                found,
+                asked,
+            }
+            .into());
         }
-        .into()),
-        _ => Ok(network),
     }
+    Ok(network)
 }
 
-/// Announces the network once it is ready, and waits until a validator ends by itself.
+/// Announces the network once it is ready, and waits until a node ends by itself.
 async fn watch(cluster: &mut Cluster, network: &Network, resumed: bool, output: Output) -> Failure {
     if let Err(error) = cluster.ready().await {
         return error.into();
     }
-    let validators = cluster
-        .nodes
-        .iter()
-        .zip(&network.nodes)
-        .map(|(running, node)| {
+    let nodes = |role| {
+        let nodes = cluster.nodes.iter().zip(&network.nodes);
+        let nodes = nodes.filter(|(running, _)| running.role == role);
+        let nodes = nodes.map(|(running, node)| {
             json!({
                 "name": running.name,
-                "url": format!("http://{}", running.http),
+                "url": running.url,
                 "key": node.key.public_key(),
                 "pid": running.pid,
                 "log": running.log,
             })
         });
+        nodes.collect::<Vec<_>>()
+    };
     output.line(&json!({
         "network": network.genesis.network,
         "genesis": network.genesis_path(),
         "data_dir": network.directory,
         "client_key": network.client_key_path(),
-        "validators": validators.collect::<Vec<_>>(),
+        "validators": nodes(Role::Validator),
+        "session_nodes": nodes(Role::Session),
     }));
     output.note(describe(cluster, network, resumed));
-    cluster.ended().await.into()
+    let live = Live::new(&cluster.nodes, output);
+    tokio::select! {
+        ended = cluster.ended() => ended.into(),
+        () = Live::run(live) => unreachable!("a live view has no end"),
+    }
 }
 
 fn describe(cluster: &Cluster, network: &Network, resumed: bool) -> String {
     let rows = cluster.nodes.iter().map(|node| {
-        let url = format!("http://{}", node.http);
         [
             node.name.clone(),
-            url,
+            node.url.clone(),
             node.pid.to_string(),
             node.log.display().to_string(),
         ]
     });
-    let rows = table(["validator", "url", "pid", "log"], rows);
+    let rows = table(["node", "url", "pid", "log"], rows);
     let state = if resumed { "resumed" } else { "new" };
     let directory = network.directory.display();
-    let first = cluster.nodes.first().map(|node| node.http.to_string());
+    // Where a client begins: at a session node, where there is one.
+    let first = cluster.nodes.iter().max_by_key(|node| node.role);
     format!(
-        "{rows}\nnetwork {} ({state}) in {directory}; its API: http://{}/plenary/v1/openapi.json\nCtrl-C stops it, the same command resumes it.",
+        "{rows}\nnetwork {} ({state}) in {directory}; its API: {}/plenary/v1/openapi.json\nCtrl-C stops it, the same command resumes it.",
         network.genesis.network,
-        first.unwrap_or_default()
+        first.map(|node| node.url.as_str()).unwrap_or_default()
     )
 }

@@ -7,7 +7,10 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod keys;
 pub(crate) mod ledger;
+pub(crate) mod promise;
 pub(crate) mod receipt;
+pub(crate) mod session;
+pub(crate) mod signer;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod target;
@@ -63,6 +66,15 @@ pub(crate) enum Failure {
     /// `call`.
     #[error(transparent)]
     Call(#[from] call::CallFailure),
+    /// A command's request.
+    #[error(transparent)]
+    Request(#[from] signer::RequestFailure),
+    /// `session`.
+    #[error(transparent)]
+    Session(#[from] session::SessionFailure),
+    /// `promise`.
+    #[error(transparent)]
+    Promise(#[from] promise::PromiseFailure),
     /// `ledger`.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerFailure),

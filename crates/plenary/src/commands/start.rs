@@ -1,24 +1,26 @@
-//! `start`: one validator, one process.
+//! `start`: one node, one process, whichever its role.
 
 use super::{Failure, system};
 use crate::{
     app::App,
-    config::{Config, Overrides},
+    config::{Config, Layer2, Node, Overrides},
     logging::{self, LogArgs},
     signals::Stop,
 };
-use plenary_validator::{Settings, StartError};
-use std::{io, path::PathBuf, thread, time::Duration};
+use plenary_service::Service;
+use plenary_session::SessionNode;
+use plenary_validator::Validator;
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
 
 /// How long a node may take to stop before its process ends all the same. What it has
 /// acknowledged is durable by then; what it would still flush, it replays at the next start.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(8);
 
-/// Run one validator.
+/// Run one node: a validator or a session node.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file; `testnet init` makes one for every validator
+    /// The configuration file; `testnet init` makes one for every node
     #[arg(long, env = "PLENARY_CONFIG", value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]
@@ -34,37 +36,28 @@ pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
     let config = Config::load(&args.config, &args.overrides)?;
     let node = config.node(app.service.id())?;
     logging::start(args.log);
-    let settings = Settings {
-        genesis: node.genesis,
-        key: node.key,
-        data_dir: config.data_dir,
-        http: config.http,
-        p2p: config.p2p,
-        peers: node.peers,
-        double_run: config.double_run,
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(system("threads"))?;
     let done = runtime.block_on(async {
         let mut stop = Stop::listen().map_err(system("signals"))?;
-        let validator = plenary_validator::start(app.service, settings).await;
-        let validator = validator.map_err(StartFailure::Start)?;
-        tracing::info!(name = node.name, http = %validator.http_addr(), "started");
+        let name = node.name.clone();
+        let running = Running::start(app.service, config, node).await?;
+        tracing::info!(name, http = %running.http_addr(), "started");
         let ended = tokio::select! {
             by = stop.asked() => Ok(by),
             by = input_closed(args.stop_with_stdin) => Ok(by),
-            reason = validator.failed() => Err(StartFailure::Failed(reason)),
+            reason = running.failed() => Err(StartFailure::Failed(reason)),
         };
         if let Ok(by) = ended {
             tracing::info!(by, "stopping");
         }
-        let stopped = timeout(STOP_WITHIN, validator.stop()).await;
+        let stopped = timeout(STOP_WITHIN, running.stop()).await;
         ended?;
         match stopped {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(StartFailure::Disorder(error.to_string()).into()),
+            Ok(Err(error)) => Err(StartFailure::Disorder(error).into()),
             Err(_) => Err(StartFailure::Late.into()),
         }
     });
@@ -73,21 +66,98 @@ pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
     done
 }
 
-/// Why a validator did not run until it was asked to stop, or did not stop in order.
+/// A node that runs.
+enum Running {
+    Validator(Validator),
+    Session(SessionNode),
+}
+
+impl Running {
+    async fn start(
+        service: Arc<Service>,
+        config: Config,
+        node: Node,
+    ) -> Result<Self, StartFailure> {
+        let Node {
+            genesis,
+            key,
+            peers,
+            layer2,
+            ..
+        } = node;
+        let Some(Layer2 { validators, bounds }) = layer2 else {
+            let settings = plenary_validator::Settings {
+                genesis,
+                key,
+                data_dir: config.data_dir,
+                http: config.http,
+                p2p: config.p2p,
+                peers,
+                double_run: config.double_run,
+            };
+            let started = plenary_validator::start(service, settings).await;
+            return started
+                .map(Self::Validator)
+                .map_err(StartFailure::Validator);
+        };
+        let settings = plenary_session::Settings {
+            genesis,
+            key,
+            data_dir: config.data_dir,
+            http: config.http,
+            p2p: config.p2p,
+            peers,
+            validators,
+            bounds,
+            double_run: config.double_run,
+        };
+        let started = plenary_session::start(service, settings).await;
+        started.map(Self::Session).map_err(StartFailure::Session)
+    }
+
+    fn http_addr(&self) -> SocketAddr {
+        match self {
+            Self::Validator(validator) => validator.http_addr(),
+            Self::Session(node) => node.http_addr(),
+        }
+    }
+
+    async fn failed(&self) -> String {
+        match self {
+            Self::Validator(validator) => validator.failed().await,
+            Self::Session(node) => node.failed().await,
+        }
+    }
+
+    async fn stop(self) -> Result<(), String> {
+        match self {
+            Self::Validator(validator) => validator.stop().await.map_err(|error| error.to_string()),
+            Self::Session(node) => {
+                node.stop().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Why a node did not run until it was asked to stop, or did not stop in order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartFailure {
-    /// It does not start.
+    /// A validator does not start.
     #[error(transparent)]
-    Start(StartError),
+    Validator(plenary_validator::StartError),
+    /// A session node does not start.
+    #[error(transparent)]
+    Session(plenary_session::StartError),
     /// It could not go on.
-    #[error("the validator had to stop: {0}")]
+    #[error("the node had to stop: {0}")]
     Failed(String),
     /// A part of it had stopped before.
-    #[error("the validator stopped, but not in order: {0}")]
+    #[error("the node stopped, but not in order: {0}")]
     Disorder(String),
     /// It takes too long.
     #[error(
-        "the validator did not stop within {} s; it recovers at the next start", STOP_WITHIN.as_secs()
+        "the node did not stop within {} s; it recovers at the next start", STOP_WITHIN.as_secs()
     )]
     Late,
 }

@@ -1,39 +1,42 @@
-//! `status`: how validators are.
+//! `status`: how validators and session nodes are.
 
 use super::{Failure, block_on, target::Target};
 use crate::output::{Output, table};
-use plenary_client::{Client, ClientError, NetworkStatus};
+use plenary_client::{Client, ClientError, NetworkStatus, SessionNodeStatus};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Show how validators are.
+/// Show how validators and session nodes are.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 }
 
-/// What one validator says.
+/// What one node says.
 struct Asked {
     url: String,
     ready: bool,
-    status: Result<NetworkStatus, ClientError>,
+    status: Result<Status, ClientError>,
+}
+
+/// A node of either role.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Status {
+    Validator(NetworkStatus),
+    Session(SessionNodeStatus),
 }
 
 pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
-    let urls = args.target.urls()?;
-    let asked = block_on(async { futures::future::try_join_all(urls.into_iter().map(ask)).await })?;
+    let found = args.target.find()?;
+    let urls = found.validators.into_iter().chain(found.session_nodes);
+    let asked = block_on(async { futures::future::try_join_all(urls.map(ask)).await })?;
     let values: Vec<Value> = asked.iter().map(Asked::value).collect();
     output.show(&values, || {
         let header = [
-            "validator",
-            "url",
-            "ready",
-            "height",
-            "view",
-            "leader",
-            "peers",
-            "pending",
+            "node", "url", "ready", "height", "view", "leader", "peers", "pending", "sessions",
         ];
         table(header, asked.iter().map(Asked::row))
     });
@@ -54,7 +57,7 @@ pub(crate) fn run(args: Args, output: Output) -> Result<(), Failure> {
 async fn ask(url: String) -> Result<Asked, Failure> {
     // It answers now or it does not: that is what is asked.
     let client = Client::new([&url])?.with_patience(Duration::ZERO);
-    let status = client.status().await;
+    let status = client.resource::<Status>("status").await;
     Ok(Asked {
         ready: status.is_ok() && client.is_ready().await,
         status,
@@ -72,35 +75,42 @@ impl Asked {
         }
     }
 
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [String; 9] {
         let ready = match (&self.status, self.ready) {
             (Ok(_), true) => "yes",
             (Ok(_), false) => "no",
             (Err(_), _) => "no answer",
         };
         let (url, ready) = (self.url.clone(), ready.to_owned());
-        let Ok(status) = &self.status else {
-            let unknown = || String::from("-");
-            return [
-                unknown(),
-                url,
-                ready,
-                unknown(),
-                unknown(),
-                unknown(),
-                unknown(),
-                unknown(),
-            ];
+        let none = || String::from("-");
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(none);
+        let (name, [height, view, leader, peers, pending, sessions]) = match &self.status {
+            Err(_) => (none(), std::array::from_fn(|_| none())),
+            Ok(Status::Validator(status)) => (
+                status.validator.name.clone(),
+                [
+                    status.height.to_string(),
+                    status.view.to_string(),
+                    or_none(&status.leader),
+                    status.peers.to_string(),
+                    status.pending.to_string(),
+                    none(),
+                ],
+            ),
+            Ok(Status::Session(status)) => (
+                or_none(&status.session_node.name),
+                [
+                    status.height.to_string(),
+                    none(),
+                    none(),
+                    status.peers.len().to_string(),
+                    status.pending.to_string(),
+                    status.sessions.to_string(),
+                ],
+            ),
         };
         [
-            status.validator.name.clone(),
-            url,
-            ready,
-            status.height.to_string(),
-            status.view.to_string(),
-            status.leader.clone().unwrap_or_else(|| "-".into()),
-            status.peers.to_string(),
-            status.pending.to_string(),
+            name, url, ready, height, view, leader, peers, pending, sessions,
         ]
     }
 }

@@ -5,21 +5,25 @@
 //! [`Config::load`] reads it, [`Config::node`] checks it against the genesis and the key and
 //! reports everything that is wrong at once, each with its place.
 
+mod fit;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fit::{Layer2, Node};
+
 use crate::{
     files::{self, FileError},
-    keys::{self, KeyError},
     located::{self, Located},
 };
-use plenary_types::{Genesis, GenesisError, PrivateKey, PublicKey, ServiceId};
-use serde::Deserialize;
+use plenary_session::{node::Bounds, participation::Participation};
+use plenary_types::{Genesis, GenesisError, PublicKey};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
-    collections::BTreeSet,
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    str::FromStr,
+    time::Duration,
 };
 
 /// The settings that flags and environment can give in place of the file.
@@ -31,23 +35,58 @@ pub(crate) struct Overrides {
     /// This node's key file
     #[arg(long, env = "PLENARY_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Where ledger and state are kept
+    /// Where the node keeps its files
     #[arg(long, env = "PLENARY_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address to serve HTTP on
     #[arg(long, env = "PLENARY_HTTP", value_name = "ADDRESS")]
     http: Option<SocketAddr>,
-    /// Address to serve the other validators on
+    /// Address to serve the other nodes of its role on
     #[arg(long, env = "PLENARY_P2P", value_name = "ADDRESS")]
     p2p: Option<SocketAddr>,
+    /// How many session nodes must have run a step: own, majority, all or a number (session nodes)
+    #[arg(long, env = "PLENARY_PARTICIPATION", value_name = "NODES")]
+    participation: Option<Participation>,
+    /// How long a session may last, such as 15m (session nodes)
+    #[arg(long, env = "PLENARY_TIME_LIMIT", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time_limit: Option<Duration>,
+    /// How many sessions the node takes at a time (session nodes)
+    #[arg(long, env = "PLENARY_SESSIONS", value_name = "N")]
+    sessions: Option<usize>,
+    /// How many requests the node works on at a time (session nodes)
+    #[arg(long, env = "PLENARY_REQUESTS", value_name = "N")]
+    requests: Option<usize>,
     /// Run every operation twice and stop at any difference (for development)
     #[arg(long, env = "PLENARY_DOUBLE_RUN")]
     double_run: bool,
 }
 
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Layer 1.
+    #[default]
+    Validator,
+    /// Layer 2.
+    Session,
+}
+
+/// As people call it.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validator => "validator",
+            Self::Session => "session node",
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    role: Role,
     genesis: PathBuf,
     key: PathBuf,
     data_dir: PathBuf,
@@ -55,6 +94,9 @@ struct File {
     double_run: bool,
     http: Http,
     p2p: P2p,
+    bounds: Option<BoundsTable>,
+    #[serde(default)]
+    validators: Vec<Validator>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +113,7 @@ struct P2p {
     peers: Vec<Peer>,
 }
 
-/// Another validator, as the configuration names it.
+/// Another node of the same role, as the configuration names it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Peer {
@@ -80,8 +122,42 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     /// Its node key.
     pub(crate) key: PublicKey,
-    /// Where it serves the other validators.
+    /// Where it serves the others of its role.
     pub(crate) address: SocketAddr,
+}
+
+/// A validator that a session node follows, as the configuration names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Validator {
+    /// A name for people.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Its node key.
+    pub(crate) key: PublicKey,
+    /// Where it serves HTTP.
+    pub(crate) url: String,
+}
+
+/// [`Bounds`], as far as the file gives them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoundsTable {
+    #[serde(default, deserialize_with = "from_text")]
+    participation: Option<Participation>,
+    #[serde(default, deserialize_with = "from_text")]
+    time_limit: Option<humantime::Duration>,
+    sessions: Option<usize>,
+    requests: Option<usize>,
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A configuration as read, with flags and environment applied and paths resolved.
@@ -90,33 +166,28 @@ pub(crate) struct Config {
     /// The file it was read from.
     pub(crate) path: PathBuf,
     text: String,
+    /// What the node does.
+    pub(crate) role: Role,
     /// The genesis file.
     pub(crate) genesis: PathBuf,
     /// The key file.
     pub(crate) key: PathBuf,
-    /// Where ledger and state are kept.
+    /// Where the node keeps its files.
     pub(crate) data_dir: PathBuf,
     /// Where to serve HTTP.
     pub(crate) http: SocketAddr,
-    /// Where to serve the other validators.
+    /// Where to serve the other nodes of its role.
     pub(crate) p2p: SocketAddr,
-    /// The other validators; may name this one too.
+    /// The other nodes of its role; may name this one too.
     pub(crate) peers: Vec<Peer>,
     /// Whether every operation runs twice.
     pub(crate) double_run: bool,
-}
-
-/// All that a node needs to start.
-#[derive(Debug)]
-pub(crate) struct Node {
-    /// The node's name in the genesis.
-    pub(crate) name: String,
-    /// The network.
-    pub(crate) genesis: Arc<Genesis>,
-    /// The node's key.
-    pub(crate) key: PrivateKey,
-    /// The other validators.
-    pub(crate) peers: Vec<(PublicKey, SocketAddr)>,
+    /// The bounds of a session node.
+    bounds: Bounds,
+    /// Whether the file has a table of them.
+    has_bounds: bool,
+    /// The validators that a session node follows.
+    pub(crate) validators: Vec<Validator>,
 }
 
 /// Why there is no usable configuration.
@@ -170,6 +241,7 @@ impl Config {
             None => directory.join(written),
         };
         Ok(Self {
+            role: file.role,
             genesis: choose(&overrides.genesis, &file.genesis),
             key: choose(&overrides.key, &file.key),
             data_dir: choose(&overrides.data_dir, &file.data_dir),
@@ -177,128 +249,33 @@ impl Config {
             p2p: overrides.p2p.unwrap_or(file.p2p.listen),
             peers: file.p2p.peers,
             double_run: overrides.double_run || file.double_run,
+            has_bounds: file.bounds.is_some(),
+            bounds: bounds(file.bounds, overrides),
+            validators: file.validators,
             path: path.to_owned(),
             text,
         })
     }
-
-    /// Reads genesis and key, and checks that all of it fits together and fits `service`, the one
-    /// this program runs.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong.
-    pub(crate) fn node(&self, service: &ServiceId) -> Result<Node, ConfigError> {
-        let mut wrong = Vec::new();
-        let mut report = |key: &str, problem: String| wrong.push(self.at(key, problem));
-        let genesis = load_genesis(&self.genesis)
-            .map_err(|error| report("genesis", error.to_string()))
-            .ok();
-        let key = keys::load(&self.key)
-            .map_err(|error| report("key", explain_key(&error)))
-            .ok();
-        if self.http == self.p2p && self.http.port() != 0 {
-            let problem = format!("{} is http.listen too; give one another port", self.p2p);
-            report("p2p.listen", problem);
-        }
-        let node = match (genesis, key) {
-            (Some(genesis), Some(key)) => self.fit(genesis, key, service, &mut report),
-            _ => None,
-        };
-        match node {
-            Some(node) if wrong.is_empty() => Ok(node),
-            _ => Err(ConfigError::Content(wrong)),
-        }
-    }
-
-    fn at(&self, key: &str, problem: String) -> Located {
-        Located {
-            path: self.path.clone(),
-            line: located::line_of(&self.text, key),
-            key: key.to_owned(),
-            problem,
-        }
-    }
-
-    /// Checks genesis, key, peers and service against each other.
-    fn fit(
-        &self,
-        genesis: Genesis,
-        key: PrivateKey,
-        service: &ServiceId,
-        report: &mut impl FnMut(&str, String),
-    ) -> Option<Node> {
-        if genesis.service != *service {
-            report(
-                "genesis",
-                format!(
-                    "network {} runs {}, this program is {service}; start it with the program of that version, or make a new network",
-                    genesis.network, genesis.service
-                ),
-            );
-        }
-        let own = key.public_key();
-        let name = genesis
-            .validator(&own)
-            .map(|(_, member)| member.name.clone());
-        if name.is_none() {
-            let members = genesis.validators.iter().map(|member| member.name.as_str());
-            report(
-                "key",
-                format!(
-                    "{own} is the key of no validator of network {} ({}); use the key file of one of them, or the genesis of this node's network",
-                    genesis.network,
-                    members.collect::<Vec<_>>().join(", ")
-                ),
-            );
-        }
-        let mut seen = BTreeSet::from([own]);
-        let mut peers = Vec::new();
-        for (index, peer) in self.peers.iter().enumerate() {
-            let place = format!("p2p.peers[{index}].key");
-            if genesis.validator(&peer.key).is_none() {
-                let problem = format!(
-                    "{} (of {:?}) is the key of no validator of the genesis",
-                    peer.key, peer.name
-                );
-                report(&place, problem);
-            } else if peer.key != own && !seen.insert(peer.key) {
-                report(
-                    &place,
-                    format!(
-                        "{} (of {:?}) is the key of another peer too",
-                        peer.key, peer.name
-                    ),
-                );
-            } else if peer.key != own {
-                peers.push((peer.key, peer.address));
-            }
-        }
-        let missing = genesis.validators.iter();
-        for member in missing.filter(|member| !seen.contains(&member.key)) {
-            report(
-                "p2p.peers",
-                format!(
-                    "{} is missing; add [[p2p.peers]] with key = \"{}\" and its address",
-                    member.name, member.key
-                ),
-            );
-        }
-        let genesis = Arc::new(genesis);
-        name.map(|name| Node {
-            name,
-            genesis,
-            key,
-            peers,
-        })
-    }
 }
 
-fn explain_key(error: &KeyError) -> String {
-    match error {
-        KeyError::File(error) => {
-            format!("{error}; `keys new --out FILE` makes a key, `testnet init` a whole network")
-        }
-        other => other.to_string(),
+/// What flags, file and defaults say, in this order.
+fn bounds(table: Option<BoundsTable>, overrides: &Overrides) -> Bounds {
+    let default = Bounds::default();
+    let table = table.as_ref();
+    let written = table.and_then(|table| table.participation);
+    let limit = table.and_then(|table| table.time_limit);
+    let sessions = table.and_then(|table| table.sessions);
+    let requests = table.and_then(|table| table.requests);
+    Bounds {
+        participation: overrides
+            .participation
+            .or(written)
+            .unwrap_or(default.participation),
+        time_limit: overrides
+            .time_limit
+            .or(limit.map(Into::into))
+            .unwrap_or(default.time_limit),
+        sessions: overrides.sessions.or(sessions).unwrap_or(default.sessions),
+        requests: overrides.requests.or(requests).unwrap_or(default.requests),
     }
 }

@@ -2,11 +2,13 @@
 
 use super::{CLIENT_KEY, CONFIG, GENESIS, NODE_KEY, Network, NetworkError};
 use crate::{
+    config::Role,
     files::{self, Access},
     keys,
     ports::Ports,
 };
 use plenary_service::{Executor, Options, Service};
+use plenary_session::node::Bounds;
 use plenary_types::{
     Genesis, PrivateKey, Timestamp,
     genesis::{ClientSignatures, Member},
@@ -25,18 +27,46 @@ pub(crate) struct Plan {
     pub(crate) network: String,
     /// How many validators it has.
     pub(crate) validators: u16,
+    /// How many session nodes.
+    pub(crate) session_nodes: u16,
     /// Whether clients must sign.
     pub(crate) clients: ClientSignatures,
     /// What it runs, from the config that the service's author gives.
     pub(crate) service: Arc<Service>,
-    /// The first validator's HTTP port, the others count up; 0 lets the system choose them all.
-    pub(crate) http_port: u16,
-    /// The same for the ports between validators.
-    pub(crate) p2p_port: u16,
+    /// Where its nodes listen.
+    pub(crate) ports: FirstPorts,
 }
 
-/// A validator of a network that is being made.
+/// The first port of each kind, the others of it count up; 0 lets the system choose them all.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct FirstPorts {
+    /// A new network's first HTTP port of validators; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = 5000)]
+    http_port: u16,
+    /// A new network's first port between validators; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = 26600)]
+    p2p_port: u16,
+    /// A new network's first HTTP port of session nodes; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = 4000)]
+    session_http_port: u16,
+    /// A new network's first port between session nodes; 0: the system chooses
+    #[arg(long, value_name = "PORT", default_value_t = 27600)]
+    session_p2p_port: u16,
+}
+
+impl FirstPorts {
+    #[cfg(test)]
+    pub(super) fn http(http_port: u16) -> Self {
+        Self {
+            http_port,
+            ..Self::default()
+        }
+    }
+}
+
+/// A node of a network that is being made.
 struct Draft {
+    role: Role,
     name: String,
     key: PrivateKey,
     http: SocketAddr,
@@ -54,18 +84,22 @@ impl Network {
         if !empty {
             return Err(NetworkError::NotEmpty(directory.to_owned()));
         }
-        let drafts = draft(plan)?;
-        let members = drafts.iter().map(|draft| Member {
-            name: draft.name.clone(),
-            key: draft.key.public_key(),
-        });
+        let drafts = draft_all(plan)?;
+        let members = |role| {
+            let drafts = drafts.iter().filter(move |draft| draft.role == role);
+            let members = drafts.map(|draft| Member {
+                name: draft.name.clone(),
+                key: draft.key.public_key(),
+            });
+            members.collect()
+        };
         let genesis = Genesis::new(
             plan.network.as_str(),
             now(),
             plan.clients,
             plan.service.id().clone(),
-            members.collect(),
-            Vec::new(),
+            members(Role::Validator),
+            members(Role::Session),
             plan.service.config().clone(),
         )?;
         // What no validator could start is not made.
@@ -102,33 +136,55 @@ fn now() -> Timestamp {
     Timestamp(since.map_or(0, |since| since.as_millis() as u64))
 }
 
-/// Draws keys and addresses. Names count in the order of the keys, which is the genesis' order:
+/// Draws keys and addresses of all nodes.
+fn draft_all(plan: &Plan) -> Result<Vec<Draft>, NetworkError> {
+    let ports = &plan.ports;
+    let mut held = Ports::default();
+    let validators = (ports.http_port, ports.p2p_port);
+    let mut drafts = draft(Role::Validator, plan.validators, validators, &mut held)?;
+    let session_nodes = (ports.session_http_port, ports.session_p2p_port);
+    drafts.extend(draft(
+        Role::Session,
+        plan.session_nodes,
+        session_nodes,
+        &mut held,
+    )?);
+    Ok(drafts)
+}
+
+/// Draws the nodes of a role. Names count in the order of the keys, which is the genesis' order:
 /// `validator-2` is the validator with index 2 in every certificate.
-fn draft(plan: &Plan) -> Result<Vec<Draft>, NetworkError> {
-    let mut keys = (0..plan.validators)
+fn draft(
+    role: Role,
+    count: u16,
+    first: (u16, u16),
+    ports: &mut Ports,
+) -> Result<Vec<Draft>, NetworkError> {
+    let mut keys = (0..count)
         .map(|_| keys::generate())
         .collect::<Result<Vec<_>, _>>()?;
     keys.sort_by_key(PrivateKey::public_key);
-    let mut ports = Ports::default();
-    let mut address = |first: u16, index: u16| {
-        let wanted = match first {
+    let mut address = |port: u16, index: u16| {
+        let wanted = match port {
             0 => Some(0),
-            first => first.checked_add(index),
+            port => port.checked_add(index),
         };
-        let wanted = wanted.ok_or(NetworkError::Ports {
-            validators: plan.validators,
-            port: first,
-        })?;
+        let wanted = wanted.ok_or(NetworkError::Ports { nodes: count, port })?;
         ports.claim(wanted).map_err(NetworkError::Port)
+    };
+    let kind = match role {
+        Role::Validator => "validator",
+        Role::Session => "session",
     };
     (0..)
         .zip(keys)
         .map(|(index, key)| {
             Ok(Draft {
-                name: format!("validator-{index}"),
+                role,
+                name: format!("{kind}-{index}"),
                 key,
-                http: address(plan.http_port, index)?,
-                p2p: address(plan.p2p_port, index)?,
+                http: address(first.0, index)?,
+                p2p: address(first.1, index)?,
             })
         })
         .collect()
@@ -138,13 +194,21 @@ fn config_text(node: &Draft, all: &[Draft]) -> String {
     let Draft {
         name, http, p2p, ..
     } = node;
+    let (role, files) = match node.role {
+        Role::Validator => ("validator", "Ledger and state"),
+        Role::Session => (
+            "session",
+            "Sessions, and ledger and state as it follows them",
+        ),
+    };
     let mut text = format!(
         r#"# Configuration of {name}. Paths are relative to this file. Flags of `start` and variables of
 # the environment (PLENARY_HTTP, PLENARY_DATA_DIR ...; see `start --help`) win over it.
 
+role = "{role}"
 genesis = "../{GENESIS}"
 key = "{NODE_KEY}"
-# Ledger and state. Only this node may use it.
+# {files}. Only this node may use it.
 data_dir = "data"
 
 [http]
@@ -152,17 +216,55 @@ data_dir = "data"
 listen = "{http}"
 
 [p2p]
-# Where the other validators reach it.
+# Where the others of its role reach it.
 listen = "{p2p}"
 "#
     );
     let own = node.key.public_key();
-    for peer in all.iter().filter(|peer| peer.key.public_key() != own) {
+    let peers = all.iter().filter(|peer| peer.role == node.role);
+    for peer in peers.filter(|peer| peer.key.public_key() != own) {
         let Draft { name, p2p, .. } = peer;
         let key = peer.key.public_key();
         text.push_str(&format!(
             "\n[[p2p.peers]]\nname = \"{name}\"\nkey = \"{key}\"\naddress = \"{p2p}\"\n"
         ));
     }
+    if node.role == Role::Session {
+        push_layer2(&mut text, all);
+    }
     text
+}
+
+/// What only a session node's configuration has.
+fn push_layer2(text: &mut String, all: &[Draft]) {
+    let Bounds {
+        participation,
+        time_limit,
+        sessions,
+        requests,
+    } = Bounds::default();
+    let time_limit = humantime::format_duration(time_limit);
+    text.push_str(&format!(
+        r#"
+[bounds]
+# How many session nodes must have run a step before it is answered, this one included: "own",
+# "majority", "all" or a number such as "2".
+participation = "{participation}"
+# How long a session may last.
+time_limit = "{time_limit}"
+# How many sessions the node takes at a time.
+sessions = {sessions}
+# How many requests it works on at a time.
+requests = {requests}
+
+# The validators that it follows and commits to.
+"#
+    ));
+    let validators = all.iter().filter(|node| node.role == Role::Validator);
+    let validators = validators.map(|node| {
+        let Draft { name, http, .. } = node;
+        let key = node.key.public_key();
+        format!("[[validators]]\nname = \"{name}\"\nkey = \"{key}\"\nurl = \"http://{http}\"\n")
+    });
+    text.push_str(&validators.collect::<Vec<_>>().join("\n"));
 }

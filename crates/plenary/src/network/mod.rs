@@ -1,5 +1,5 @@
-//! A network's directory: `genesis.toml` and a client's key for all, and for every validator a
-//! directory with its configuration, its key and, once it has run, its data.
+//! A network's directory: `genesis.toml` and a client's key for all, and for every validator and
+//! session node a directory with its configuration, its key and, once it has run, its data.
 //!
 //! `testnet init` makes one to be carried to several machines; `dev` and `demo` run all of one on
 //! this machine.
@@ -8,22 +8,22 @@ mod create;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use create::Plan;
+pub(crate) use create::{FirstPorts, Plan};
 
 use crate::{
-    config::{Config, ConfigError, GenesisFileError, Overrides, load_genesis},
+    config::{Config, ConfigError, GenesisFileError, Overrides, Role, load_genesis},
     files::{self, FileError},
     keys::{self, KeyError},
     ports::Ports,
 };
 use plenary_service::{SeedError, ServiceError};
-use plenary_types::{Genesis, GenesisError, PrivateKey};
+use plenary_types::{Genesis, GenesisError, PrivateKey, PublicKey};
 use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{DocumentMut, Item, Table};
 
 /// The genesis file in a network's directory.
 pub(crate) const GENESIS: &str = "genesis.toml";
@@ -40,11 +40,11 @@ pub(crate) struct Network {
     pub(crate) directory: PathBuf,
     /// The genesis.
     pub(crate) genesis: Genesis,
-    /// The validators, by directory name.
+    /// The validators, then the session nodes, each by directory name.
     pub(crate) nodes: Vec<Node>,
 }
 
-/// One validator's directory.
+/// One node's directory.
 pub(crate) struct Node {
     /// The directory's name: `validator-0`.
     pub(crate) name: String,
@@ -67,23 +67,23 @@ pub(crate) enum NetworkError {
     Missing(PathBuf),
     /// Nodes of it are kept elsewhere.
     #[error(
-        "{} holds {found} of the {all} validators of its network; to run one of them use `start --config`", directory.display()
+        "{} holds {found} of the {all} nodes of its network; to run one of them use `start --config`", directory.display()
     )]
     Partial {
         /// The directory.
         directory: PathBuf,
         /// How many nodes are in it.
         found: usize,
-        /// How many validators the genesis has.
+        /// How many the genesis has.
         all: usize,
     },
     /// Ports run out.
     #[error(
-        "{validators} validators from port {port} on go beyond port 65535; give a lower first port, or 0 to let the system choose"
+        "{nodes} nodes from port {port} on go beyond port 65535; give a lower first port, or 0 to let the system choose"
     )]
     Ports {
         /// How many were asked for.
-        validators: u16,
+        nodes: u16,
         /// The first.
         port: u16,
     },
@@ -151,7 +151,7 @@ impl Network {
             }
         }
         // By number, so that validator-10 comes after validator-9.
-        nodes.sort_by_key(|node| (node.name.len(), node.name.clone()));
+        nodes.sort_by_key(|node| (node.config.role, node.name.len(), node.name.clone()));
         Ok(Self {
             directory: directory.to_owned(),
             genesis,
@@ -169,9 +169,17 @@ impl Network {
         self.directory.join(CLIENT_KEY)
     }
 
-    /// Checks that all of the network's validators are kept in the directory.
+    /// The nodes of a role.
+    pub(crate) fn of(&self, role: Role) -> impl Iterator<Item = &Node> {
+        self.nodes
+            .iter()
+            .filter(move |node| node.config.role == role)
+    }
+
+    /// Checks that all of the network's nodes are kept in the directory.
     pub(crate) fn check_whole(&self) -> Result<(), NetworkError> {
-        let (found, all) = (self.nodes.len(), self.genesis.validators.len());
+        let all = self.genesis.validators.len() + self.genesis.session_nodes.len();
+        let found = self.nodes.len();
         match found == all {
             true => Ok(()),
             false => Err(NetworkError::Partial {
@@ -230,24 +238,38 @@ impl Network {
                 .and_then(|table| table.get_mut("listen"));
             set(item.ok_or_else(|| shape(key))?, address);
         }
+        let config = &node.config;
         let peers = document.get_mut("p2p").and_then(|p2p| p2p.get_mut("peers"));
-        let peers = peers.and_then(Item::as_array_of_tables_mut);
-        for (index, peer) in peers
-            .into_iter()
-            .flat_map(|peers| peers.iter_mut())
-            .enumerate()
-        {
-            let key = node.config.peers.get(index).map(|peer| peer.key);
-            let other = self
-                .nodes
-                .iter()
-                .find(|node| Some(node.key.public_key()) == key);
-            if let (Some(other), Some(address)) = (other, peer.get_mut("address")) {
-                set(address, other.config.p2p);
+        for (table, peer) in tables(peers).zip(&config.peers) {
+            if let (Some(other), Some(item)) = (self.by_key(peer.key), table.get_mut("address")) {
+                set(item, other.config.p2p);
+            }
+        }
+        let validators = document.get_mut("validators");
+        for (table, validator) in tables(validators).zip(&config.validators) {
+            if let (Some(other), Some(item)) = (self.by_key(validator.key), table.get_mut("url")) {
+                set_text(item, other.url());
             }
         }
         Ok(document.to_string())
     }
+
+    fn by_key(&self, key: PublicKey) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.key.public_key() == key)
+    }
+}
+
+impl Node {
+    /// Where it serves HTTP.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.config.http)
+    }
+}
+
+/// The tables of an array of them, where it is one.
+fn tables(item: Option<&mut Item>) -> impl Iterator<Item = &mut Table> {
+    let tables = item.and_then(Item::as_array_of_tables_mut);
+    tables.into_iter().flat_map(|tables| tables.iter_mut())
 }
 
 /// Sets an address where it is another, and leaves the text alone where it is not.
@@ -255,5 +277,12 @@ fn set(item: &mut Item, address: SocketAddr) {
     let written = item.as_str().and_then(|text| text.parse().ok());
     if written != Some(address) {
         *item = toml_edit::value(address.to_string());
+    }
+}
+
+/// Sets a text where it is another.
+fn set_text(item: &mut Item, text: String) {
+    if item.as_str() != Some(&text) {
+        *item = toml_edit::value(text);
     }
 }

@@ -15,10 +15,10 @@ fn plan() -> Plan {
     Plan {
         network: "test".into(),
         validators: 4,
+        session_nodes: 2,
         clients: ClientSignatures::Optional,
         service: Arc::new(service()),
-        http_port: 0,
-        p2p_port: 0,
+        ports: FirstPorts::default(),
     }
 }
 
@@ -31,16 +31,27 @@ fn a_network_that_was_made_is_read_back_and_every_node_of_it_can_start() {
     assert_eq!(read.genesis.hash(), made.genesis.hash());
     assert_eq!(read.genesis.config, *service().config());
     assert_eq!(read.genesis.clients, ClientSignatures::Optional);
-    assert_eq!(read.nodes.len(), 4);
-    for (index, node) in read.nodes.iter().enumerate() {
+    let names: Vec<_> = read.nodes.iter().map(|node| node.name.as_str()).collect();
+    let (validators, session_nodes) = names.split_at(4);
+    assert!(validators.iter().all(|name| name.starts_with("validator-")));
+    assert_eq!(session_nodes, ["session-0", "session-1"]);
+    for node in &read.nodes {
         let ready = node.config.node(service().id()).unwrap();
         // The name tells the index that certificates use.
-        assert_eq!(ready.name, format!("validator-{index}"));
-        let (position, _) = read.genesis.validator(&ready.key.public_key()).unwrap();
-        assert_eq!(position as usize, index);
+        let members = node.config.role.members(&read.genesis);
+        let index = members
+            .iter()
+            .position(|member| member.key == ready.key.public_key());
+        assert!(ready.name.ends_with(&format!("-{}", index.unwrap())));
+        assert_eq!(ready.peers.len() + 1, members.len());
+        let find = |key| read.nodes.iter().find(|node| node.key.public_key() == key);
         for (key, address) in ready.peers {
-            let peer = read.nodes.iter().find(|node| node.key.public_key() == key);
-            assert_eq!(peer.unwrap().config.p2p, address);
+            assert_eq!(find(key).unwrap().config.p2p, address);
+        }
+        let layer2 = ready.layer2.map(|layer2| layer2.validators);
+        assert_eq!(layer2.is_some(), node.config.role == Role::Session);
+        for (key, url) in layer2.into_iter().flatten() {
+            assert_eq!(find(key).unwrap().url(), url);
         }
     }
     let addresses: BTreeSet<_> = read
@@ -48,7 +59,7 @@ fn a_network_that_was_made_is_read_back_and_every_node_of_it_can_start() {
         .iter()
         .flat_map(|node| [node.config.http, node.config.p2p])
         .collect();
-    assert_eq!(addresses.len(), 8);
+    assert_eq!(addresses.len(), 12);
     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
     keys::load(&read.client_key_path()).unwrap();
 }
@@ -72,7 +83,7 @@ fn a_network_that_cannot_be_made_leaves_nothing_behind() {
     for (validators, http_port) in [(3, 0), (4, 65_533)] {
         let plan = Plan {
             validators,
-            http_port,
+            ports: FirstPorts::http(http_port),
             ..plan()
         };
         assert!(Network::create(&path, &plan).is_err());
@@ -119,7 +130,7 @@ fn taken_ports_are_replaced_everywhere_and_nothing_else_is() {
         .iter()
         .map(|text| {
             moves.iter().fold(text.clone(), |text, (_, old, new)| {
-                text.replace(&format!("\"{old}\""), &format!("\"{new}\""))
+                text.replace(&old.to_string(), &new.to_string())
             })
         })
         .collect();
@@ -130,12 +141,12 @@ fn taken_ports_are_replaced_everywhere_and_nothing_else_is() {
 }
 
 #[test]
-fn a_directory_with_some_of_the_validators_is_not_taken_for_the_network() {
+fn a_directory_with_some_of_the_nodes_is_not_taken_for_the_network() {
     let directory = tempfile::tempdir().unwrap();
     let network = Network::create(directory.path(), &plan()).unwrap();
     network.check_whole().unwrap();
     fs::remove_dir_all(directory.path().join("validator-3")).unwrap();
     let some = Network::open(directory.path()).unwrap();
     let error = some.check_whole().unwrap_err().to_string();
-    assert!(error.contains("3 of the 4 validators"), "{error}");
+    assert!(error.contains("5 of the 6 nodes"), "{error}");
 }

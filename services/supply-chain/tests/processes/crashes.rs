@@ -1,12 +1,12 @@
 //! kill -9 under load: what was acknowledged is there, and nothing is there twice.
 
-use crate::support::{DEADLINE, Http, eventually, json, ports, program, text};
+use crate::{
+    network::Network,
+    support::{DEADLINE, Http, eventually},
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -18,109 +18,6 @@ use std::{
 const CLIENTS: usize = 8;
 /// How many more acknowledgements each phase of a test waits for.
 const PHASE: usize = 60;
-
-/// A network of processes that `start` runs, each on its own.
-struct Network {
-    nodes: Vec<Node>,
-    http: Http,
-    _directory: tempfile::TempDir,
-}
-
-struct Node {
-    url: String,
-    config: PathBuf,
-    child: Child,
-}
-
-fn start(config: &Path) -> Child {
-    let log = config.with_file_name("test.log");
-    let log = File::options().create(true).append(true).open(log).unwrap();
-    let mut start = program(["start", "--config", text(config)]);
-    start.stdout(Stdio::null()).stderr(log).spawn().unwrap()
-}
-
-impl Network {
-    async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let out = directory.path().join("network");
-        let [http, p2p] = ports();
-        let made = json([
-            "testnet",
-            "init",
-            "--unsigned-clients",
-            "--out",
-            text(&out),
-            "--http-port",
-            &http,
-            "--p2p-port",
-            &p2p,
-        ]);
-        let nodes = made["validators"].as_array().unwrap().iter().map(|node| {
-            let config = PathBuf::from(node["config"].as_str().unwrap());
-            Node {
-                url: format!("http://{}", node["http"].as_str().unwrap()),
-                child: start(&config),
-                config,
-            }
-        });
-        let network = Self {
-            nodes: nodes.collect(),
-            http: Http::new(),
-            _directory: directory,
-        };
-        network.ready().await;
-        network
-    }
-
-    async fn ready(&self) {
-        for node in &self.nodes {
-            let url = format!("{}/readyz", node.url);
-            eventually("a ready node", async || {
-                let answer = self.http.try_send("GET", &url, None, None).await?;
-                (answer.status == 200).then_some(())
-            })
-            .await;
-        }
-    }
-
-    /// Kills some nodes at once, as a power cut would.
-    fn kill(&mut self, which: &[usize]) {
-        for index in which {
-            self.nodes[*index].child.kill().unwrap();
-        }
-        for index in which {
-            self.nodes[*index].child.wait().unwrap();
-        }
-    }
-
-    fn restart(&mut self, which: &[usize]) {
-        for index in which {
-            let node = &mut self.nodes[*index];
-            node.child = start(&node.config);
-        }
-    }
-
-    fn urls(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.url.clone()).collect()
-    }
-
-    async fn height(&self, node: &Node) -> u64 {
-        let status = self
-            .http
-            .get(&format!("{}/plenary/v1/status", node.url))
-            .await;
-        status["height"].as_u64().unwrap()
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        for node in &mut self.nodes {
-            let _ = node.child.kill();
-            let _ = node.child.wait();
-        }
-    }
-}
 
 /// What a client was told: the transaction and the package it made.
 type Acknowledged = (String, String);
@@ -252,7 +149,7 @@ async fn check(network: &Network, acknowledged: &BTreeMap<String, Acknowledged>)
     // A retry, whoever gets it, has the first answer.
     for (index, (key, told)) in acknowledged.iter().enumerate().step_by(16) {
         assert_eq!(
-            create(&network.http, &network.urls(), index, key).await,
+            create(&network.http, &network.urls(false), index, key).await,
             *told
         );
     }
@@ -264,8 +161,8 @@ fn is_committed(transaction: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_validator_costs_the_others_nothing_and_catches_up() {
-    let mut network = Network::start().await;
-    let load = Load::start(network.urls());
+    let mut network = Network::start(0).await;
+    let load = Load::start(network.urls(false));
     load.more().await;
     network.kill(&[1]);
     load.more().await;
@@ -278,8 +175,8 @@ async fn a_killed_validator_costs_the_others_nothing_and_catches_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_the_death_of_all_validators_at_once() {
-    let mut network = Network::start().await;
-    let load = Load::start(network.urls());
+    let mut network = Network::start(0).await;
+    let load = Load::start(network.urls(false));
     for _ in 0..3 {
         load.more().await;
         network.kill(&[0, 1, 2, 3]);

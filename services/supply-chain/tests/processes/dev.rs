@@ -101,11 +101,10 @@ async fn a_validator_that_dies_is_named_and_the_others_are_stopped() {
 #[tokio::test]
 async fn taken_ports_are_replaced_for_new_and_for_resumed_networks() {
     let directory = tempfile::tempdir().unwrap();
-    let [http_port, p2p_port] = ports();
-    let first = format!("127.0.0.1:{http_port}");
+    let ports = ports();
+    let first = format!("127.0.0.1:{}", ports[1]);
     let taken = TcpListener::bind(&first).unwrap();
-    let arguments = ["--http-port", &http_port, "--p2p-port", &p2p_port];
-    let dev = Dev::start_with(directory.path(), &arguments);
+    let dev = Dev::start_with(directory.path(), &ports.each_ref().map(String::as_str));
     let urls = dev.urls();
     assert!(!urls.contains(&format!("http://{first}")));
     drop(taken);

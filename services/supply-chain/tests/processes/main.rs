@@ -5,4 +5,7 @@
 mod commands;
 mod crashes;
 mod dev;
+mod network;
+mod rounds;
+mod sessions;
 mod support;

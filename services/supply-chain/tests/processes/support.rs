@@ -1,5 +1,9 @@
 //! Running the program, waiting for what it does, and speaking HTTP with it.
 
+use plenary::{
+    client::Client,
+    types::{Genesis, PrivateKey},
+};
 use serde_json::{Value, json};
 use std::{
     fs::File,
@@ -71,13 +75,44 @@ pub fn is_released(log: &Path) -> bool {
     File::open(log).unwrap().try_lock().is_ok()
 }
 
-/// First ports for HTTP and between validators that no other test uses, below those that the
-/// system gives away.
-pub fn ports() -> [String; 2] {
+/// A client that signs with the key in a file, and checks with a genesis file.
+pub fn client(
+    validators: &[String],
+    session_nodes: &[String],
+    genesis: &Path,
+    key: &Path,
+) -> Client {
+    let genesis = std::fs::read_to_string(genesis).unwrap();
+    let key = std::fs::read_to_string(key).unwrap();
+    let seed: Vec<u8> = (0..32)
+        .map(|at| u8::from_str_radix(&key[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    Client::new(validators)
+        .unwrap()
+        .with_session_nodes(session_nodes)
+        .unwrap()
+        .with_genesis(Genesis::from_toml(&genesis).unwrap())
+        .with_key(PrivateKey::from_seed(seed.try_into().unwrap()))
+        .with_patience(DEADLINE)
+}
+
+/// First ports of a network that no other test uses, below those that the system gives away, as
+/// arguments.
+pub fn ports() -> [String; 8] {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let run = (std::process::id() % 80) as u16;
-    let block = 10_000 + run * 256 + TAKEN.fetch_add(16, Ordering::Relaxed);
-    [block.to_string(), (block + 8).to_string()]
+    let run = (std::process::id() % 40) as u16;
+    let block = 10_000 + run * 512 + TAKEN.fetch_add(16, Ordering::Relaxed);
+    let port = |first: u16| (block + first).to_string();
+    [
+        "--http-port".into(),
+        port(0),
+        "--p2p-port".into(),
+        port(5),
+        "--session-http-port".into(),
+        port(10),
+        "--session-p2p-port".into(),
+        port(13),
+    ]
 }
 
 /// A running `dev`.
@@ -91,8 +126,8 @@ pub struct Dev {
 impl Dev {
     /// Starts a network in `directory`, on ports of its own where it is new.
     pub fn start(directory: &Path) -> Self {
-        let [http, p2p] = ports();
-        Self::start_with(directory, &["--http-port", &http, "--p2p-port", &p2p])
+        let ports = ports();
+        Self::start_with(directory, &ports.each_ref().map(String::as_str))
     }
 
     /// Starts it with more arguments.
@@ -113,6 +148,17 @@ impl Dev {
         Self { child, ready }
     }
 
+    /// A client that signs and checks.
+    pub fn client(&self) -> Client {
+        let path = |name: &str| Path::new(self.ready[name].as_str().unwrap());
+        client(
+            &self.urls(),
+            &self.session_urls(),
+            path("genesis"),
+            path("client_key"),
+        )
+    }
+
     /// The process' id.
     pub fn pid(&self) -> u64 {
         self.child.id().into()
@@ -120,23 +166,31 @@ impl Dev {
 
     /// A member of every validator.
     pub fn each(&self, member: &str) -> Vec<Value> {
-        let validators = self.ready["validators"].as_array().unwrap();
-        validators.iter().map(|one| one[member].clone()).collect()
+        self.each_of("validators", member)
+    }
+
+    /// A member of every node of a role.
+    pub fn each_of(&self, role: &str, member: &str) -> Vec<Value> {
+        let nodes = self.ready[role].as_array().unwrap();
+        nodes.iter().map(|one| one[member].clone()).collect()
     }
 
     /// The validators' URLs.
     pub fn urls(&self) -> Vec<String> {
-        let urls = self.each("url");
-        urls.iter()
-            .map(|url| url.as_str().unwrap().to_owned())
-            .collect()
+        texts(self.each("url"))
     }
 
-    /// Waits until no validator's process is left.
+    /// The session nodes' URLs.
+    pub fn session_urls(&self) -> Vec<String> {
+        texts(self.each_of("session_nodes", "url"))
+    }
+
+    /// Waits until no node's process is left.
     pub async fn all_gone(&self) {
-        for log in self.each("log") {
+        let logs = self.each_of("session_nodes", "log");
+        for log in self.each("log").into_iter().chain(logs) {
             let log = log.as_str().unwrap().to_owned();
-            eventually("the end of a validator", async || {
+            eventually("the end of a node", async || {
                 is_released(Path::new(&log)).then_some(())
             })
             .await;
@@ -148,6 +202,11 @@ impl Dev {
         signal(by, self.pid());
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+fn texts(values: Vec<Value>) -> Vec<String> {
+    let texts = values.iter().map(|value| value.as_str().unwrap());
+    texts.map(str::to_owned).collect()
 }
 
 impl Drop for Dev {

@@ -12,6 +12,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod sessions;
+
 use reqwest::Client;
 use std::{
     fs,
@@ -114,20 +116,23 @@ impl Drop for Node {
     }
 }
 
+/// What follows a name among the arguments.
+fn text(name: &str) -> Option<String> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    arguments.nth(1)
+}
+
 fn argument(name: &str, default: usize) -> usize {
-    let arguments: Vec<String> = std::env::args().collect();
-    let at = arguments.iter().position(|argument| argument == name);
-    at.map_or(default, |at| arguments[at + 1].parse().unwrap())
+    text(name).map_or(default, |number| number.parse().unwrap())
 }
 
 /// Whether a part of the measurements is asked for.
 fn wanted(part: &str) -> bool {
-    let arguments: Vec<String> = std::env::args().collect();
-    let at = arguments.iter().position(|argument| argument == "--only");
-    at.is_none_or(|at| arguments[at + 1] == part)
+    text("--only").is_none_or(|only| only == part)
 }
 
-fn network(validators: usize) -> (TempDir, Vec<Node>) {
+/// Makes and starts a network: its directory, its validators and its session nodes.
+fn network(validators: usize, session_nodes: usize) -> (TempDir, Vec<Node>, Vec<Node>) {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("network");
     let made = Command::new(PROGRAM)
@@ -139,8 +144,13 @@ fn network(validators: usize) -> (TempDir, Vec<Node>) {
             "0",
             "--p2p-port",
             "0",
+            "--session-http-port",
+            "0",
+            "--session-p2p-port",
+            "0",
         ])
-        .args(["--validators", &validators.to_string(), "--out"])
+        .args(["--validators", &validators.to_string()])
+        .args(["--session-nodes", &session_nodes.to_string(), "--out"])
         .arg(&out)
         .output()
         .unwrap();
@@ -154,7 +164,13 @@ fn network(validators: usize) -> (TempDir, Vec<Node>) {
         .map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     folders.sort();
-    (directory, folders.into_iter().map(Node::new).collect())
+    let is_validator = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        name.starts_with("validator-")
+    };
+    let (validators, session_nodes) = folders.into_iter().partition(is_validator);
+    let start = |folders: Vec<PathBuf>| folders.into_iter().map(Node::new).collect();
+    (directory, start(validators), start(session_nodes))
 }
 
 async fn height(client: &Client, node: &Node) -> Option<u64> {
@@ -207,14 +223,29 @@ async fn main() {
     let validators = argument("--validators", 4);
     let clients = argument("--clients", 200);
     let seconds = argument("--seconds", 20) as u64;
+    let sessions = match text("--mode").as_deref() {
+        Some("session") => true,
+        None | Some("direct") => false,
+        Some(mode) => panic!("--mode is session or direct, not {mode}"),
+    };
+    let session_nodes = argument("--session-nodes", usize::from(sessions));
     let started = Instant::now();
-    let (_directory, mut nodes) = network(validators);
+    let (directory, mut nodes, session_nodes) = network(validators, session_nodes);
     let client = Client::new();
-    for node in &nodes {
+    for node in nodes.iter().chain(&session_nodes) {
         ready(&client, node).await;
     }
     row("validators", validators);
+    row("session nodes", session_nodes.len());
     row("from nothing to ready, ms", started.elapsed().as_millis());
+    if sessions {
+        let network = sessions::Network {
+            validators: &nodes,
+            session_nodes: &session_nodes,
+            genesis: &directory.path().join("network/genesis.toml"),
+        };
+        return sessions::measure(&network, clients, seconds).await;
+    }
     if wanted("latency") {
         latency(&client, &nodes).await;
     }
