@@ -20,6 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const ACCOUNTS: u64 = 4;
 /// How long a client waits for one node before it asks another, in turns of 20 ms.
 const PATIENCE: u64 = 75;
+/// After how many turns it asks the same node again.
+const RETRY: u64 = 20;
 /// After how many turns of asking everybody a client gives a session up.
 const MOST: u64 = 900;
 
@@ -136,6 +138,13 @@ impl Actor {
                 return Doing::Thinking;
             }
             if waited < PATIENCE {
+                // The node proposes it again. Another one might run it on another state, and two
+                // answers to one request can be agreed on by nobody.
+                if waited % RETRY == RETRY - 1
+                    && let Some(node) = net.reach(self.node).cloned()
+                {
+                    let _ = self.send(net, &node, Asked::clone(&asked));
+                }
                 return Doing::Asking {
                     asked,
                     waited: waited + 1,
