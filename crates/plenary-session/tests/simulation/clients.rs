@@ -20,6 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const ACCOUNTS: u64 = 4;
 /// How long a client waits for one node before it asks another, in turns of 20 ms.
 const PATIENCE: u64 = 75;
+/// After how many turns it asks the same node again.
+const RETRY: u64 = 20;
 /// After how many turns of asking everybody a client gives a session up.
 const MOST: u64 = 900;
 
@@ -37,7 +39,7 @@ enum Doing {
     Asking {
         asked: Box<Asked>,
         waited: u64,
-        stepped: Option<Stepped>,
+        stepped: Option<Box<Stepped>>,
     },
     Committing {
         waited: u64,
@@ -123,13 +125,26 @@ impl Actor {
         }
     }
 
-    fn ask(&mut self, net: &mut Net, asked: Asked, waited: u64, stepped: Option<Stepped>) -> Doing {
+    fn ask(
+        &mut self,
+        net: &mut Net,
+        asked: Box<Asked>,
+        waited: u64,
+        stepped: Option<Box<Stepped>>,
+    ) -> Doing {
         if let Some(stepped) = stepped {
             if net.reach(self.node).is_some() && stepped.agreement().holds() {
                 self.answered(net, &stepped);
                 return Doing::Thinking;
             }
             if waited < PATIENCE {
+                // The node proposes it again. Another one might run it on another state, and two
+                // answers to one request can be agreed on by nobody.
+                if waited % RETRY == RETRY - 1
+                    && let Some(node) = net.reach(self.node).cloned()
+                {
+                    let _ = self.send(net, &node, Asked::clone(&asked));
+                }
                 return Doing::Asking {
                     asked,
                     waited: waited + 1,
@@ -145,7 +160,7 @@ impl Actor {
             Ok(Ran::Stepped(stepped)) => Doing::Asking {
                 asked,
                 waited,
-                stepped: Some(stepped),
+                stepped: Some(stepped.into()),
             },
             // The client asks for something else.
             Ok(Ran::Refused(_)) => Doing::Thinking,
