@@ -2,8 +2,8 @@
 //!
 //! Every node dials every other and sends on the connections it dialed; it receives on those it
 //! accepted. So there is one connection a direction, and nothing to agree on when two nodes dial each
-//! other at once. A connection is TLS 1.3 between the keys that the genesis names ([`tls`]), a byte of
-//! welcome, then messages ([`frame`]).
+//! other at once. A connection is TLS 1.3 between the keys that the genesis names (`tls`), a byte of
+//! welcome, then messages (`frame`).
 //!
 //! A message is delivered once and in order, or not at all: when a connection ends, what was on its
 //! way or queued is lost. Whoever cares sends again after [`Inbox::connected`]. A slow peer loses
