@@ -1,6 +1,6 @@
 //! Following layer 1: final blocks from the validators, over HTTP.
 //!
-//! One validator's stream is followed ([`source`]), and nothing of it is believed: what is final is
+//! One validator's stream is followed (`source`), and nothing of it is believed: what is final is
 //! for [`verify`] to say. Any failure, and every sign that the validator is behind or withholds
 //! blocks (`lag`), leads on to another one, which goes on where the last left off. So the node
 //! follows as long as one validator that it can reach is honest.
