@@ -15,13 +15,16 @@ use plenary_types::{
     limits::{MAX_BODY_BYTES, MAX_CONTENT_TYPE_BYTES, MAX_NONCE_BYTES, MAX_TARGET_BYTES},
     signature::verify_content_digest,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long a reply waits for finality unless `Prefer: wait=` says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// How much of a body is read at most, to throw it away: a client that is still sending would not
 /// see the answer.
 const MOST_DRAINED: usize = 8 * 1024 * 1024;
+/// How many streams a node has open at a time.
+const MOST_STREAMS: usize = 1_024;
 /// How long a node may be behind the one that a client comes from.
 const LAG: Duration = Duration::from_secs(2);
 /// The longest wait a client can ask for.
@@ -279,6 +282,32 @@ pub async fn reach(finality: &Finality, headers: &HeaderMap) -> Result<(), Failu
     }
 }
 
+/// The streams that a node has open, which do not end by themselves: as many as it bears.
+#[derive(Debug, Clone)]
+pub struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_STREAMS)))
+    }
+}
+
+impl Streams {
+    /// A place for one more stream, to be held for as long as it is open.
+    ///
+    /// # Errors
+    ///
+    /// 429 `too-many-streams`.
+    pub fn open(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = self.0.clone().try_acquire_owned();
+        place.map_err(|_| {
+            let detail = format_args!("this node has {MOST_STREAMS} streams open already");
+            let problem = Problem::new(429, "too-many-streams", detail).at(Stage::Request);
+            problem.retryable().into()
+        })
+    }
+}
+
 /// The answer where the framework has no such resource.
 pub async fn unknown() -> Failure {
     let detail = "there is no such resource; /plenary/v1/openapi.json lists all";
@@ -300,4 +329,20 @@ pub fn bad_path(rejection: PathRejection) -> Failure {
     Problem::bad_request("malformed-path", rejection.body_text())
         .at(Stage::Request)
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn streams_are_bounded_and_one_that_ends_makes_place() {
+        let streams = Streams::default();
+        let mut open: Vec<_> = (0..MOST_STREAMS).map(|_| streams.open().unwrap()).collect();
+        let Failure(problem) = streams.open().unwrap_err();
+        assert_eq!((problem.status, &*problem.code), (429, "too-many-streams"));
+        open.pop();
+        assert!(streams.open().is_ok());
+    }
 }

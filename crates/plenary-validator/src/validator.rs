@@ -5,6 +5,7 @@ use crate::{
     chain::ChainError,
     evidence::EvidenceLog,
     flush::Flusher,
+    http::Streams,
     intake::Intake,
     node::{Node, Parts},
     worker::BLOCK_LIMIT,
@@ -207,6 +208,8 @@ pub async fn start(
         node: node.clone(),
         engine: engine.clone(),
         stopping: stopped.clone(),
+        streams: Streams::default(),
+        followers: Streams::default(),
     };
     let mut tasks = vec![tokio::spawn(serve(listener, api, stopped))];
     let own = node.clone();

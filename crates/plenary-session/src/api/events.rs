@@ -31,11 +31,12 @@ pub(super) async fn events(
         (from.parse() == Ok(begun)).then_some(number)
     });
     let next = seen.map_or(0, |seen| seen.saturating_add(1));
-    let stream = stream::unfold(Some((entry, next)), |at| async move {
-        let (entry, index) = at?;
+    let first = Some((api.streams.open()?, entry, next));
+    let stream = stream::unfold(first, |at| async move {
+        let (place, entry, index) = at?;
         let event = entry.feed.bell.until(|| entry.feed.at(index)).await;
         let sent = describe(&entry, index, &event);
-        let next = (!event.is_last()).then_some((entry, index + 1));
+        let next = (!event.is_last()).then_some((place, entry, index + 1));
         Some((Ok(sent), next))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

@@ -25,7 +25,7 @@ use axum::{
 };
 use plenary_service::OPEN_SESSION;
 use plenary_types::{Author, Digest, Problem, PublicKey, Request, SessionId, Signature, Stage};
-use plenary_validator::http::{Failure, bad_path, unknown, wrong_method};
+use plenary_validator::http::{Failure, Streams, bad_path, unknown, wrong_method};
 use std::{str::FromStr, sync::Arc};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -39,6 +39,7 @@ pub struct Api {
     /// The other session nodes that it is connected with.
     pub connected: Arc<dyn Fn() -> Vec<PublicKey> + Send + Sync>,
     slots: Arc<Semaphore>,
+    streams: Streams,
 }
 
 impl Api {
@@ -49,6 +50,7 @@ impl Api {
         connected: impl Fn() -> Vec<PublicKey> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            streams: Streams::default(),
             slots: Arc::new(Semaphore::new(node.bounds.requests)),
             node,
             follower,

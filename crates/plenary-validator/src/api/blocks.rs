@@ -79,10 +79,10 @@ pub(super) async fn blocks(
     }
     let heights = api.node.finality.heights();
     let pieces = stream::unfold(
-        (api, heights, start.from.max(1)),
-        |(api, mut heights, next)| async move {
+        (api.followers.open()?, api, heights, start.from.max(1)),
+        |(place, api, mut heights, next)| async move {
             let (piece, next) = piece(&api, &mut heights, next).await?;
-            Some((Ok::<_, Infallible>(piece), (api, heights, next)))
+            Some((Ok::<_, Infallible>(piece), (place, api, heights, next)))
         },
     );
     let body = Body::from_stream(pieces);

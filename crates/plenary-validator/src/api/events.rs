@@ -43,10 +43,10 @@ pub(super) async fn events(
         (None, None) => *heights.borrow() + 1,
     };
     let stream = stream::unfold(
-        (api, heights, next),
-        |(api, mut heights, height)| async move {
+        (api.streams.open()?, api, heights, next),
+        |(place, api, mut heights, height)| async move {
             let event = event_at(&api, &mut heights, height).await?;
-            Some((Ok(event), (api, heights, height + 1)))
+            Some((Ok(event), (place, api, heights, height + 1)))
         },
     );
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

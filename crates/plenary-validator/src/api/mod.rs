@@ -17,7 +17,7 @@ mod transactions;
 pub use transactions::accepted;
 
 use crate::{
-    http::{Failure, bad_path, unknown, wrong_method},
+    http::{Failure, Streams, bad_path, unknown, wrong_method},
     node::Node,
 };
 use axum::{
@@ -47,6 +47,10 @@ pub struct Api {
     pub engine: Arc<dyn EngineView>,
     /// Becomes true when the node stops.
     pub stopping: watch::Receiver<bool>,
+    /// The streams of events that are open.
+    pub streams: Streams,
+    /// The streams of blocks, which others' events must not crowd out.
+    pub followers: Streams,
 }
 
 impl Api {
