@@ -316,26 +316,28 @@ impl Transaction {
         self.operations.iter().map(Operation::id)
     }
 
-    /// Checks all that needs no state: service, authorship, times, signatures.
+    /// Checks all that needs no state: service, authorship, times, signatures. The signatures are
+    /// verified as one batch, and one by one only to say which does not hold.
     ///
     /// # Errors
     ///
     /// The first reason the transaction cannot be accepted on this network.
     pub fn validate(&self, genesis: &Genesis) -> Result<(), TransactionError> {
-        verify_each(self.checks(genesis)?)
+        let checks = self.checks(genesis)?;
+        match verify_together(&checks) {
+            true => Ok(()),
+            false => verify_each(checks),
+        }
     }
 
     /// Validates many transactions for less than the price of each alone: all their signatures are
-    /// verified as one batch, and one by one only where the batch does not hold. The answers are
-    /// exactly those of [`validate`](Self::validate), in order.
+    /// one batch. The answers are exactly those of [`validate`](Self::validate), in order.
     pub fn validate_all(
         transactions: &[Self],
         genesis: &Genesis,
     ) -> Vec<Result<(), TransactionError>> {
         let checks: Vec<_> = transactions.iter().map(|one| one.checks(genesis)).collect();
-        let signatures = checks.iter().flatten().flatten();
-        let signatures = signatures.map(|check| (&check.key, &check.signature, &check.message[..]));
-        if keys::verify_batch(signatures) {
+        if verify_together(checks.iter().flatten().flatten()) {
             return checks.into_iter().map(|checks| checks.map(drop)).collect();
         }
         let each = checks.into_iter();
@@ -463,6 +465,12 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// Whether all signatures hold, as one batch.
+fn verify_together<'a>(checks: impl IntoIterator<Item = &'a Check>) -> bool {
+    let checks = checks.into_iter();
+    keys::verify_batch(checks.map(|check| (&check.key, &check.signature, &check.message[..])))
 }
 
 fn verify_each(checks: Vec<Check>) -> Result<(), TransactionError> {

@@ -153,7 +153,8 @@ async fn sessions_survive_rounds_of_deaths_of_random_nodes_of_both_layers() {
             .unwrap();
     }
     network.ready().await;
-    check(&network, &committed.lock().unwrap().clone()).await;
+    let committed = committed.lock().unwrap().clone();
+    check(&network, &committed).await;
 }
 
 /// Checks every node against what clients were told, and all nodes against each other.
