@@ -18,7 +18,7 @@ use plenary_service::{Simulation, Writes};
 use plenary_types::{
     Commitment, Endorsement, Operation, Outcome, Response, Signature, Transaction, encode,
 };
-use plenary_validator::finality::Landed;
+use plenary_validator::lookup::transaction_at;
 use std::sync::Arc;
 
 /// A client's word on a commit.
@@ -146,26 +146,23 @@ impl Node {
     /// Where it is not in conflict, or a request is refused now; it stays in conflict then.
     pub fn rebase(&self, entry: &Arc<Entry>) -> Result<Vec<Rerun>, Refusal> {
         let mut live = lock(entry)?;
-        let in_conflict = matches!(
-            &live.status,
-            Status::Decided(
-                _,
-                Landed {
-                    outcome: Outcome::Conflict { .. },
-                    ..
-                }
-            )
-        );
-        if !in_conflict {
-            return Err(Refusal::NotInConflict {
-                session: entry.id,
-                status: live.status.name(),
-            });
-        }
+        let conflict = match &live.status {
+            Status::Decided(_, landed) if matches!(landed.outcome, Outcome::Conflict { .. }) => {
+                landed.location()
+            }
+            status => {
+                return Err(Refusal::NotInConflict {
+                    session: entry.id,
+                    status: status.name(),
+                });
+            }
+        };
         if matches!(live.owner, Owner::Token(_)) {
             return Err(Refusal::RebaseUnsigned(entry.id));
         }
-        let before = live.operations();
+        // This node may have had only a part of the session; the ledger has all of it.
+        let (transaction, _) = transaction_at(&self.store, conflict)?;
+        let before = transaction.operations.clone();
         let (height, again) = self.run_again(entry, &before)?;
         let steps = before.len() as u32;
         let record = encode(&Record::Rebased { steps });

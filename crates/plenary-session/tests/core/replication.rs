@@ -268,6 +268,23 @@ fn a_rebase_reaches_a_peer_that_had_only_a_part_of_the_session() {
 }
 
 #[test]
+fn a_peer_that_had_only_a_part_of_a_session_in_conflict_rebases_all_of_it() {
+    let mut world = World::new(2);
+    let (mut ann, mut bob) = (Client::new(1, "a"), Client::new(2, "b"));
+    world.step(0, &mut ann, deposit_request("shared", 5));
+    world.step(0, &mut bob, deposit_request("shared", 7));
+    world.settle();
+    world.step(0, &mut bob, deposit_request("bob", 7));
+    world.intercept();
+    world.commit(0, &ann);
+    world.commit(0, &bob);
+    world.ratify();
+    let entry = world.entry(1, &bob);
+    let rerun = world.node(1).rebase(&entry).unwrap();
+    assert_eq!(rerun.len(), 2);
+}
+
+#[test]
 fn a_replica_of_a_session_that_is_committed_is_settled_after_a_restart() {
     let mut world = World::new(2);
     let mut client = Client::new(1, "a");

@@ -14,7 +14,10 @@ use plenary_types::{
     TransactionHash,
 };
 use plenary_validator::testing::bank::{deposit_request, request, transfer_request};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How many accounts there are to meet at.
 const ACCOUNTS: u64 = 4;
@@ -62,8 +65,8 @@ pub struct Actor {
     in_peace: bool,
     /// What honest nodes have acknowledged, and nothing since has made void.
     pub told: BTreeMap<OperationId, Told>,
-    /// The sessions that it was told are committed, with what it saw of them.
-    pub committed: BTreeMap<SessionId, Vec<Operation>>,
+    /// The sessions that it was told are committed.
+    pub committed: BTreeSet<SessionId>,
     /// The sessions that it signed a commitment for: every chain.
     pub signed: BTreeMap<SessionId, Vec<Vec<Operation>>>,
 }
@@ -82,7 +85,7 @@ impl Actor {
             steps: 1 + net.random.below(4),
             in_peace: false,
             told: BTreeMap::new(),
-            committed: BTreeMap::new(),
+            committed: BTreeSet::new(),
             signed: BTreeMap::new(),
         }
     }
@@ -257,7 +260,7 @@ impl Actor {
             return again;
         };
         if self.is_in_ledger(net, &node) {
-            self.committed.insert(session, self.client.seen.clone());
+            self.committed.insert(session);
             return self.give_up(net);
         }
         let Some(entry) = node.sessions.get(&session) else {
@@ -372,14 +375,14 @@ fn some_request(net: &mut Net) -> Request {
 }
 
 /// The transactions that are committed for a session.
-pub fn transactions_of(net: &Net, session: SessionId) -> Vec<(TransactionHash, Vec<Operation>)> {
+pub fn transactions_of(net: &Net, session: SessionId) -> Vec<TransactionHash> {
     let node = net.world.nodes().next().unwrap();
     let mut found = Vec::new();
     for height in 1..=node.store.tip().height {
         let block = node.store.block(height).unwrap().unwrap();
         for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
             if transaction.session() == Some(session) && *outcome == Outcome::Committed {
-                found.push((transaction.hash(), transaction.operations.clone()));
+                found.push(transaction.hash());
             }
         }
     }

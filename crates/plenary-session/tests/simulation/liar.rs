@@ -242,7 +242,9 @@ impl Liar {
             }
             None => {
                 let committed = node.store.operation(&operation.id()).unwrap();
-                promise.chain == chain_digest([&operation]) && committed.is_none()
+                promise.sequence == 0
+                    && promise.chain == chain_digest([&operation])
+                    && committed.is_none()
             }
         };
         (wrong && follows).then_some(promise)
