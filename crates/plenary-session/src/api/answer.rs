@@ -16,7 +16,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::refuse;
+use super::{Api, decided, refuse};
 
 /// How long a step waits for the others that it needs.
 const PARTICIPATION: Duration = Duration::from_secs(2);
@@ -111,13 +111,18 @@ pub(super) fn mark_final(
 }
 
 /// 202: the commit is on its way, and where to ask for it.
-pub(super) fn on_its_way(session: SessionId, transaction: Option<TransactionHash>) -> Response {
+pub(super) fn on_its_way(
+    api: &Api,
+    session: SessionId,
+    transaction: Option<TransactionHash>,
+) -> Response {
     let location = format!("/plenary/v1/sessions/{session}");
     let body = json!({
         "session": session,
         "status": "committing",
         "transaction": transaction,
         "location": location,
+        "why": decided::why_not_yet(api),
     });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();

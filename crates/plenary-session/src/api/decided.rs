@@ -65,6 +65,18 @@ pub(super) fn problem(
     })
 }
 
+/// Why a transaction that is on its way is not final yet, as far as this node can tell.
+pub(super) fn why_not_yet(api: &Api) -> &'static str {
+    match api.follower.status().connected {
+        false => {
+            "no validator answers: layer 1 cannot be reached from here; the transaction is sent again until it can"
+        }
+        true => {
+            "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one"
+        }
+    }
+}
+
 /// The transaction that changed one of the keys last.
 fn winner(node: &Node, keys: &[StateKey]) -> Option<TransactionHash> {
     let (_, view) = node.store.state().latest();

@@ -140,7 +140,11 @@ async fn finish_commit(
 ) -> Result<Response, Failure> {
     let session = stepped.entry.id;
     let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await else {
-        return Ok(answer::on_its_way(session, stepped.entry.transaction()));
+        return Ok(answer::on_its_way(
+            api,
+            session,
+            stepped.entry.transaction(),
+        ));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, session, &landed)),

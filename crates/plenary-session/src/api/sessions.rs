@@ -48,10 +48,14 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
         Status::Decided(transaction, landed) => (Some(*transaction), Some(landed.clone())),
         _ => (None, None),
     };
-    let why = landed.as_ref().and_then(|landed| {
-        let problem = decided::problem(&api.node, transaction?, landed)?;
-        serde_json::to_value(problem).ok()
-    });
+    let why: Option<Value> = match &live.status {
+        Status::Committing(_) => Some(decided::why_not_yet(api).into()),
+        Status::Decided(transaction, landed) => {
+            let problem = decided::problem(&api.node, *transaction, landed);
+            problem.and_then(|problem| serde_json::to_value(problem).ok())
+        }
+        _ => None,
+    };
     Ok(json!({
         "session": entry.id,
         "status": live.status.name(),
@@ -127,7 +131,7 @@ pub(super) async fn commit(
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
     let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await else {
-        return Ok(answer::on_its_way(id, entry.transaction()));
+        return Ok(answer::on_its_way(&api, id, entry.transaction()));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, id, &landed)),

@@ -415,3 +415,29 @@ async fn a_validator_knows_what_became_of_a_session() {
     }
     nodes.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() {
+    let mut nodes = one_node().await;
+    for validator in nodes.network.validators.drain(2..) {
+        validator.stop().await.unwrap();
+    }
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/fay/deposits", &json!(1))
+        .await;
+    let waiting = client.commit(&nodes, 0).await;
+    assert_eq!(waiting.status(), 202);
+    let location = header(&waiting, "location");
+    let told: Value = waiting.json().await.unwrap();
+    assert!(told["why"].as_str().unwrap().contains("quorum"), "{told}");
+    let shown: Value = nodes.get(0, &location).await.json().await.unwrap();
+    assert_eq!(
+        (&shown["status"], &shown["why"]),
+        (&json!("committing"), &told["why"])
+    );
+    nodes.stop().await;
+}
