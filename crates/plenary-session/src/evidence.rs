@@ -1,7 +1,7 @@
 //! The proof that a session node gave a wrong answer.
 //!
-//! Whoever has the ledger can check it: run the operations on the state at `height`, and compare
-//! the last response with the one that the promise signs. The node that found it signs it too, so
+//! Whoever has the ledger can check it: run the operations on the state at the promise's height,
+//! and compare the last response with the one that the promise signs. The node that found it signs it too, so
 //! that nobody brings up contradictions that nobody stands for.
 
 use bytes::{BufMut, Bytes};
@@ -29,8 +29,6 @@ const MOST: usize = 1_000;
 pub struct Contradiction {
     /// The word of the node that is contradicted.
     pub promise: Promise,
-    /// The final height that it says it ran the step on.
-    pub height: u64,
     /// The session's operations up to the step, as the promise signs them.
     pub operations: Vec<Operation>,
     /// The first difference, in words.
@@ -47,7 +45,6 @@ impl Contradiction {
         key: &PrivateKey,
         genesis: &GenesisHash,
         promise: Promise,
-        height: u64,
         operations: Vec<Operation>,
         difference: &impl ToString,
     ) -> Self {
@@ -59,7 +56,6 @@ impl Contradiction {
         difference.truncate(end.unwrap_or_default());
         let mut contradiction = Self {
             promise,
-            height,
             operations,
             difference,
             finder: key.public_key(),
@@ -86,7 +82,6 @@ impl Contradiction {
         let mut message = b"plenary contradiction 1\n".to_vec();
         message.extend_from_slice(&genesis.0);
         self.promise.write(&mut message);
-        self.height.write(&mut message);
         message
             .extend_from_slice(&Digest::of("plenary difference", &[self.difference.as_bytes()]).0);
         message
@@ -96,7 +91,6 @@ impl Contradiction {
 impl Write for Contradiction {
     fn write(&self, buf: &mut impl BufMut) {
         self.promise.write(buf);
-        self.height.write(buf);
         self.operations.write(buf);
         self.difference.as_bytes().to_vec().write(buf);
         self.finder.write(buf);
@@ -108,7 +102,6 @@ impl EncodeSize for Contradiction {
     fn encode_size(&self) -> usize {
         let text = self.difference.len();
         self.promise.encode_size()
-            + 8
             + self.operations.encode_size()
             + text.encode_size()
             + text
@@ -123,7 +116,6 @@ impl Read for Contradiction {
         let text = |bytes: Bytes| String::from_utf8(bytes.into());
         Ok(Self {
             promise: Promise::read(buf)?,
-            height: u64::read(buf)?,
             operations: Vec::read_cfg(buf, &(RangeCfg::from(1..=MAX_OPERATIONS), ()))?,
             difference: text(Bytes::read_cfg(
                 buf,
@@ -145,8 +137,6 @@ pub struct Described {
     pub name: Option<String>,
     /// The session and the step.
     pub promise: Promise,
-    /// The height that it ran on.
-    pub height: u64,
     /// The first difference.
     pub difference: String,
     /// Who found it.
@@ -167,7 +157,6 @@ impl Described {
             node,
             name: named.map(|member| member.name.clone()),
             promise: contradiction.promise,
-            height: contradiction.height,
             difference: contradiction.difference.clone(),
             finder: contradiction.finder,
             proof: to_hex(contradiction),

@@ -25,8 +25,6 @@ pub struct Proposal {
     pub owner: Owner,
     /// The originator's word: session, sequence, time and chain.
     pub promise: Promise,
-    /// The final height that it ran on.
-    pub height: u64,
     /// Request, author, time, reads and response.
     pub operation: Operation,
 }
@@ -131,17 +129,13 @@ impl Write for Proposal {
     fn write(&self, buf: &mut impl BufMut) {
         self.owner.write(buf);
         self.promise.write(buf);
-        self.height.write(buf);
         self.operation.write(buf);
     }
 }
 
 impl EncodeSize for Proposal {
     fn encode_size(&self) -> usize {
-        self.owner.encode_size()
-            + self.promise.encode_size()
-            + self.height.encode_size()
-            + self.operation.encode_size()
+        self.owner.encode_size() + self.promise.encode_size() + self.operation.encode_size()
     }
 }
 
@@ -151,7 +145,6 @@ impl Read for Proposal {
         Ok(Self {
             owner: Owner::read(buf)?,
             promise: Promise::read(buf)?,
-            height: u64::read(buf)?,
             operation: Operation::read(buf)?,
         })
     }

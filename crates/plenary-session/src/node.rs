@@ -416,7 +416,7 @@ impl Node {
     /// Keeps a proposal until this node has reached its height.
     pub(crate) fn park(&self, from: PublicKey, proposal: Proposal) {
         let promise = &proposal.promise;
-        let place = (proposal.height, promise.session, promise.sequence, from);
+        let place = (promise.height, promise.session, promise.sequence, from);
         let mut parked = self.parked.lock();
         if parked.keys().filter(|(.., sender)| *sender == from).count() < MAX_PARKED {
             parked.insert(place, proposal);

@@ -19,8 +19,6 @@ const MAX_WRITES: usize = 1 << 16;
 pub struct StepRecord {
     /// The originator's word.
     pub promise: Promise,
-    /// The final height that it ran on.
-    pub height: u64,
     /// Request, author, time, reads and response.
     pub operation: Operation,
     /// What it wrote over the session's earlier writes.
@@ -69,7 +67,6 @@ pub enum Record {
 impl Write for StepRecord {
     fn write(&self, buf: &mut impl BufMut) {
         self.promise.write(buf);
-        self.height.write(buf);
         self.operation.write(buf);
         self.writes.len().write(buf);
         for (key, value) in &self.writes {
@@ -86,7 +83,6 @@ impl EncodeSize for StepRecord {
             .map(|(key, value)| key.encode_size() + value.encode_size())
             .sum();
         self.promise.encode_size()
-            + self.height.encode_size()
             + self.operation.encode_size()
             + self.writes.len().encode_size()
             + writes
@@ -96,7 +92,7 @@ impl EncodeSize for StepRecord {
 impl Read for StepRecord {
     type Cfg = ();
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
-        let (promise, height) = (Promise::read(buf)?, u64::read(buf)?);
+        let promise = Promise::read(buf)?;
         let operation = Operation::read(buf)?;
         let count = usize::read_cfg(buf, &RangeCfg::from(0..=MAX_WRITES))?;
         let mut writes = Writes::new();
@@ -116,7 +112,6 @@ impl Read for StepRecord {
         }
         Ok(Self {
             promise,
-            height,
             operation,
             writes,
         })

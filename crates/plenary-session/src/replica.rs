@@ -74,7 +74,7 @@ impl Node {
             tracing::warn!(%from, %session, %error, "a proposal is not valid");
             return;
         }
-        if proposal.height > self.store.tip().height {
+        if proposal.promise.height > self.store.tip().height {
             self.park(from, proposal);
             return;
         }
@@ -129,7 +129,9 @@ impl Node {
             return Ok(());
         };
         let mut live = lock(&entry)?;
-        if sequence == 0 && conflict_at(&live).is_some_and(|height| proposal.height >= height) {
+        if sequence == 0
+            && conflict_at(&live).is_some_and(|height| proposal.promise.height >= height)
+        {
             // Its owner has had it run again, on the state that it was in conflict with.
             // As many of its steps as come are kept.
             let record = encode(&Record::Rebased { steps: 0 });
@@ -161,20 +163,15 @@ impl Node {
                 seen: proposal.promise.chain,
             });
         }
-        let (exact, view) = self.view_at(proposal.height)?;
+        let (exact, view) = self.view_at(proposal.promise.height)?;
         match live
             .overlay
             .check(&self.executor, view, &proposal.operation)?
         {
             Ok(writes) => self.take(from, &entry, &mut live, proposal, writes),
-            // Promises do not sign what was read; and of what another node passes on, the height
-            // may be made up.
-            Err(difference)
-                if exact
-                    && proposal.promise.node == from
-                    && !matches!(difference, Difference::Read { .. }) =>
-            {
-                self.contradict(&from, &live, proposal, &difference);
+            // Promises do not sign what was read.
+            Err(difference) if exact && !matches!(difference, Difference::Read { .. }) => {
+                self.contradict(&live, proposal, &difference);
             }
             Err(difference) => tracing::debug!(%session, %difference, "cannot judge a step"),
         }
@@ -232,7 +229,6 @@ impl Node {
         };
         let record = StepRecord {
             promise: proposal.promise,
-            height: proposal.height,
             operation: proposal.operation,
             writes,
         };
@@ -256,26 +252,18 @@ impl Node {
     }
 
     /// Says that another node's step is wrong, to it and to whoever asks.
-    fn contradict(
-        &self,
-        from: &PublicKey,
-        live: &Live,
-        proposal: Proposal,
-        difference: &Difference,
-    ) {
-        let Proposal {
-            promise, height, ..
-        } = proposal;
+    fn contradict(&self, live: &Live, proposal: Proposal, difference: &Difference) {
+        let promise = proposal.promise;
         let mut operations: Vec<Operation> = live.operations();
         operations.push(proposal.operation);
         let genesis = self.genesis.hash();
         let contradiction =
-            Contradiction::sign(&self.key, &genesis, promise, height, operations, difference);
-        tracing::warn!(%from, session = %promise.session, sequence = promise.sequence, %difference,
+            Contradiction::sign(&self.key, &genesis, promise, operations, difference);
+        tracing::warn!(node = %promise.node, session = %promise.session, sequence = promise.sequence, %difference,
             "a session node's answer is wrong");
         self.metrics.contradictions.inc();
         self.evidence.add(contradiction.clone());
-        self.send(from, &Message::Refuse(Box::new(contradiction)));
+        self.send(&promise.node, &Message::Refuse(Box::new(contradiction)));
     }
 
     /// Another node has a step of this node's and agrees with it.

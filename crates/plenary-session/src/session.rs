@@ -47,8 +47,6 @@ pub struct Step {
     pub operation: Arc<Operation>,
     /// Its originator's word.
     pub promise: Promise,
-    /// The final height that it ran on.
-    pub height: u64,
     /// Who stands for it.
     pub agreement: Arc<Agreement>,
 }
@@ -59,7 +57,6 @@ impl Step {
         Message::Propose(Box::new(Proposal {
             owner,
             promise: self.promise,
-            height: self.height,
             operation: Operation::clone(&self.operation),
         }))
     }
@@ -275,7 +272,6 @@ impl Live {
         let step = Step {
             operation: Arc::new(step.operation),
             promise: step.promise,
-            height: step.height,
             agreement,
         };
         self.steps.push(step.clone());

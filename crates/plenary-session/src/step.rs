@@ -194,11 +194,11 @@ impl Node {
             entry.id,
             live.next(),
             operation.time,
+            height,
             live.chain_with(&operation),
         );
         let record = StepRecord {
             promise,
-            height,
             operation,
             writes,
         };

@@ -182,6 +182,8 @@ pub struct Promise {
     pub sequence: u32,
     /// When the step ran, by the session node's clock: what its handler saw as "now".
     pub time: Timestamp,
+    /// The final height that the step ran on.
+    pub height: u64,
     /// The digest of the chain up to this step, with it.
     pub chain: Digest,
     /// Over all of the above and the network's genesis.
@@ -192,6 +194,7 @@ codec!(Promise {
     session,
     sequence,
     time,
+    height,
     chain,
     signature
 });
@@ -204,6 +207,7 @@ impl Promise {
         session: SessionId,
         sequence: u32,
         time: Timestamp,
+        height: u64,
         chain: Digest,
     ) -> Self {
         let mut promise = Self {
@@ -211,6 +215,7 @@ impl Promise {
             session,
             sequence,
             time,
+            height,
             chain,
             signature: Signature([0; 64]),
         };
@@ -231,6 +236,7 @@ impl Promise {
         message.extend_from_slice(&self.session.0);
         message.extend_from_slice(&self.sequence.to_be_bytes());
         message.extend_from_slice(&self.time.0.to_be_bytes());
+        message.extend_from_slice(&self.height.to_be_bytes());
         message.extend_from_slice(&self.chain.0);
         message
     }

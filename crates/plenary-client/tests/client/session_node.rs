@@ -309,7 +309,7 @@ impl World {
             _ => (&self.node, sequence, chain),
         };
         let genesis = self.network.genesis.hash();
-        let mut promise = Promise::sign(key, &genesis, session, sequence, NOW, chain);
+        let mut promise = Promise::sign(key, &genesis, session, sequence, NOW, 1, chain);
         if lie == Lie::Signature {
             promise.node = self.node.public_key();
         }

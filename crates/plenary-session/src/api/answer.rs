@@ -71,7 +71,7 @@ pub(super) fn step(node: &Node, stepped: &Stepped) -> Response {
     set(headers, "plenary-session", session);
     set(headers, "plenary-sequence", step.promise.sequence);
     set(headers, "plenary-promise", step.promise);
-    set(headers, "plenary-height", step.height);
+    set(headers, "plenary-height", step.promise.height);
     let own = step.promise.node == node.key.public_key();
     if own && step.promise.sequence == 0 && step.operation.client().is_none() {
         set(headers, super::TOKEN, node.token(session));

@@ -88,7 +88,7 @@ fn operation(live: &Live, step: &Step) -> Value {
         "target": step.operation.request.target,
         "status": step.operation.response.status,
         "node": step.promise.node,
-        "height": step.height,
+        "height": step.promise.height,
         "finality": finality,
     })
 }

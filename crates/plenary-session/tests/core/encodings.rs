@@ -33,18 +33,16 @@ fn samples() -> Vec<Sample> {
     let step = world.step(0, &mut client, deposit_request("ann", 5));
     let genesis = world.layer1.genesis.hash();
     let key = world.places[1].key;
-    let (session, promise, height) = (client.session(), step.promise, 7);
+    let (session, promise) = (client.session(), step.promise);
     let operation = Operation::clone(&step.operation);
     let owner = Owner::Client(client.key.public_key());
     let proposal = Proposal {
         owner,
         promise,
-        height,
         operation: operation.clone(),
     };
     let operations = vec![operation.clone()];
-    let contradiction =
-        Contradiction::sign(&key, &genesis, promise, height, operations, &"byte 0: 5, 6");
+    let contradiction = Contradiction::sign(&key, &genesis, promise, operations, &"byte 0: 5, 6");
     let endorsement = Endorsement::sign(&key, &genesis, &promise.chain);
     let write = |name: &[u8], value| (StateKey::new("accounts", name).unwrap(), value);
     let writes = [
@@ -53,7 +51,6 @@ fn samples() -> Vec<Sample> {
     ];
     let kept = StepRecord {
         promise,
-        height,
         operation: operation.clone(),
         writes: writes.into_iter().collect(),
     };
@@ -205,8 +202,7 @@ fn a_difference_of_any_length_is_cut_to_its_bound() {
     let (genesis, key) = (&world.layer1.genesis, world.places[1].key);
     let operations = vec![Operation::clone(&step.operation)];
     let long = "ä".repeat(5_000);
-    let contradiction =
-        Contradiction::sign(&key, &genesis.hash(), step.promise, 0, operations, &long);
+    let contradiction = Contradiction::sign(&key, &genesis.hash(), step.promise, operations, &long);
     let again = decode::<Contradiction>(encode(&contradiction)).unwrap();
     assert!(again.verify(genesis));
     let other = Contradiction {

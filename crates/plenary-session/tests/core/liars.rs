@@ -53,8 +53,7 @@ impl Lies {
         let (id, time) = (operation.id().into(), operation.time);
         Proposal {
             owner: Owner::Client(self.client.key.public_key()),
-            promise: Promise::sign(&self.key, &genesis, id, 0, time, chain),
-            height: 0,
+            promise: Promise::sign(&self.key, &genesis, id, 0, time, 0, chain),
             operation,
         }
     }
@@ -178,7 +177,7 @@ fn a_promise_that_does_not_fit_its_operation_is_refused() {
     let genesis = lies.world.layer1.genesis.hash();
     let promise = right.promise;
     let sign = |session, sequence, time, chain| {
-        Promise::sign(&lies.key, &genesis, session, sequence, time, chain)
+        Promise::sign(&lies.key, &genesis, session, sequence, time, 0, chain)
     };
     let (session, time, chain) = (promise.session, promise.time, promise.chain);
     let unsigned = Promise {
@@ -214,7 +213,7 @@ fn a_promise_of_another_network_is_refused() {
         chain,
         ..
     } = proposal.promise;
-    proposal.promise = Promise::sign(&lies.key, &other.genesis.hash(), session, 0, time, chain);
+    proposal.promise = Promise::sign(&lies.key, &other.genesis.hash(), session, 0, time, 0, chain);
     lies.propose(proposal);
     lies.assert_refused();
 }
@@ -230,7 +229,7 @@ fn another_clients_session_is_not_extended() {
     let chain = chain_link(&ann.chain(), &operation);
     let mut proposal = lies.proposal(operation);
     let time = proposal.operation.time;
-    proposal.promise = Promise::sign(&lies.key, &genesis, ann.session(), 1, time, chain);
+    proposal.promise = Promise::sign(&lies.key, &genesis, ann.session(), 1, time, 0, chain);
     for owner in [lies.client.key, ann.key].map(|key| Owner::Client(key.public_key())) {
         lies.propose(Proposal {
             owner,
@@ -292,7 +291,7 @@ fn a_contradiction_that_is_not_signed_by_who_brings_it_is_not_kept() {
     let operations = vec![Operation::clone(&step.operation)];
     let stranger = PrivateKey::from_seed([66; 32]);
     let sign = |key: &PrivateKey, promise, operations| {
-        Contradiction::sign(key, &genesis, promise, 0, operations, &"no")
+        Contradiction::sign(key, &genesis, promise, operations, &"no")
     };
     let mut altered = operations.clone();
     altered[0].response.body = Bytes::from_static(b"6");
@@ -316,10 +315,16 @@ fn a_flood_for_heights_that_never_come_does_not_keep_honest_steps_from_waiting()
     let mut lies = Lies::new();
     for number in 0..5_000u64 {
         let operation = lies.honest(deposit_request("ann", 5));
-        lies.propose(Proposal {
-            height: u64::MAX - number,
-            ..lies.proposal(operation)
-        });
+        let mut proposal = lies.proposal(operation);
+        let Promise {
+            session,
+            time,
+            chain,
+            ..
+        } = proposal.promise;
+        let (genesis, height) = (lies.world.layer1.genesis.hash(), u64::MAX - number);
+        proposal.promise = Promise::sign(&lies.key, &genesis, session, 0, time, height, chain);
+        lies.propose(proposal);
     }
     let (mut ann, mut bob) = (Client::new(2, "ann"), Client::new(3, "bob"));
     let world = &mut lies.world;

@@ -143,7 +143,10 @@ fn a_peer_at_a_lower_height_waits_until_it_has_the_block() {
     world.layer1.ratify(world.now());
     world.feed(0);
     let step = world.step(0, &mut bob, deposit_request("shared", 1));
-    assert_eq!((number(&step.operation.response), step.height), (6, 1));
+    assert_eq!(
+        (number(&step.operation.response), step.promise.height),
+        (6, 1)
+    );
     world.settle();
     assert!(world.find(1, bob.session()).is_none());
     world.feed(1);

@@ -70,7 +70,7 @@ fn a_session_sees_what_others_have_committed_since() {
     world.ratify();
     let step = world.step(0, &mut ann, deposit_request("shared", 2));
     assert_eq!(number(&step.operation.response), 3);
-    assert_eq!(step.height, 1);
+    assert_eq!(step.promise.height, 1);
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl Liar {
             session,
             sequence,
             time,
+            height,
             ..
         } = honest.promise;
         let previous = match self.stories.get(&session) {
@@ -177,7 +178,7 @@ impl Liar {
         };
         let chain = chain_digest(previous.iter().chain([&operation]));
         let genesis = self.genesis.hash();
-        let promise = Promise::sign(&self.key, &genesis, session, sequence, time, chain);
+        let promise = Promise::sign(&self.key, &genesis, session, sequence, time, height, chain);
         encode(&Message::Propose(Box::new(Proposal {
             promise,
             operation,
@@ -203,7 +204,6 @@ impl Liar {
                 &self.key,
                 &self.genesis.hash(),
                 proposal.promise,
-                proposal.height,
                 vec![proposal.operation.clone()],
                 &"nothing",
             ))),
@@ -220,10 +220,7 @@ impl Liar {
             return None;
         };
         let Proposal {
-            promise,
-            height,
-            operation,
-            ..
+            promise, operation, ..
         } = *proposal;
         let Author::Signed(signature) = &operation.author else {
             return None;
@@ -232,7 +229,7 @@ impl Liar {
         let wrong = promise.node == self.public_key()
             && self.told.contains(&name(&operation))
             && signature.verify(&operation.request).is_ok()
-            && (tip.saturating_sub(READABLE_HEIGHTS - 1)..=tip).contains(&height);
+            && (tip.saturating_sub(READABLE_HEIGHTS - 1)..=tip).contains(&promise.height);
         let follows = match node.sessions.get(&promise.session) {
             Some(entry) => {
                 let live = entry.live.lock();

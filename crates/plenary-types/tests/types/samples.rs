@@ -189,7 +189,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     let hash = network.genesis.hash();
     let endorsement = Endorsement::sign(&client(200), &hash, &chain);
     let session = SessionId([7; 32]);
-    let promise = Promise::sign(&client(200), &hash, session, 1, NOW, chain);
+    let promise = Promise::sign(&client(200), &hash, session, 1, NOW, 9, chain);
     let draft = Draft {
         operations: transaction.operations.clone(),
         commitment: transaction.commitment,

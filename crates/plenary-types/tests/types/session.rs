@@ -121,7 +121,7 @@ fn a_chain_is_extended_by_what_it_is_digested_from() {
 fn a_promise_is_its_nodes_on_one_network_and_survives_a_header() {
     let network = Network::new(4);
     let (hash, chain) = (network.genesis.hash(), chain_digest([]));
-    let promise = Promise::sign(&client(200), &hash, SessionId([7; 32]), 3, NOW, chain);
+    let promise = Promise::sign(&client(200), &hash, SessionId([7; 32]), 3, NOW, 9, chain);
     assert!(promise.verify(&hash));
     assert!(!promise.verify(&with_session_nodes(&network).hash()));
     assert_eq!(promise.to_string().parse(), Ok(promise));
@@ -162,6 +162,7 @@ fn broken(outcome: Outcome, commitment: impl Fn(&Genesis) -> Option<Commitment>)
         first.id().into(),
         0,
         first.time,
+        1,
         chain_digest([&told]),
     );
     let parent = network.genesis_block().header;
@@ -212,7 +213,7 @@ fn an_honest_session_node_cannot_be_accused() {
     let hash = genesis.hash();
     let first = &proof.transaction.operations[0];
     let promise =
-        |key, session, chain| Promise::sign(&client(key), &hash, session, 0, first.time, chain);
+        |key, session, chain| Promise::sign(&client(key), &hash, session, 0, first.time, 1, chain);
     let session = proof.promise.session;
     let kept = promise(200, session, chain_digest([first]));
     let stranger = promise(50, session, proof.promise.chain);
@@ -261,4 +262,14 @@ fn a_step_of_a_session_is_never_committed_alone_without_its_clients_word() {
     assert_eq!(transaction(&step, false), Err(TransactionError::Commitment));
     assert_eq!(transaction(&step, true), Ok(()));
     assert_eq!(transaction(&outside, false), Ok(()));
+}
+
+#[test]
+fn a_promise_binds_the_height_so_that_nobody_can_be_framed_with_another() {
+    let network = Network::new(4);
+    let (hash, chain) = (network.genesis.hash(), chain_digest([]));
+    let promise = Promise::sign(&client(200), &hash, SessionId([7; 32]), 3, NOW, 9, chain);
+    for height in [0, 8, 10, u64::MAX] {
+        assert!(!Promise { height, ..promise }.verify(&hash));
+    }
 }
