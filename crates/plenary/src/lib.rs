@@ -22,6 +22,7 @@
 //! `--help` says the rest.
 
 mod app;
+mod arenas;
 mod cli;
 mod commands;
 mod config;

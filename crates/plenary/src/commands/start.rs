@@ -3,6 +3,7 @@
 use super::{Failure, system};
 use crate::{
     app::App,
+    arenas,
     config::{Config, Layer2, Node, Overrides},
     logging::{self, LogArgs},
     signals::Stop,
@@ -35,6 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(app: App, args: Args) -> Result<(), Failure> {
     let config = Config::load(&args.config, &args.overrides)?;
     let node = config.node(app.service.id())?;
+    arenas::limit();
     logging::start(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

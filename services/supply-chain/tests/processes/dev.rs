@@ -147,3 +147,17 @@ fn a_network_of_another_size_is_not_resumed() {
         errors(&dev)
     );
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn nodes_leave_no_memory_in_arenas_that_they_do_not_need() {
+    let directory = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&directory.path().join("network"));
+    let pids = dev.each("pid").into_iter();
+    for pid in pids.chain(dev.each_of("session_nodes", "pid")) {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let mut variables = environment.split(|byte| *byte == 0);
+        assert!(variables.any(|variable| variable == b"MALLOC_ARENA_MAX=2"));
+    }
+    dev.stop("INT");
+}

@@ -53,6 +53,7 @@ fn checked(originator: usize, answer: &str) -> Result<Broken, Failure> {
         promised.id().into(),
         0,
         NOW,
+        1,
         chain_link(&EMPTY_CHAIN, &promised),
     );
     let transaction = Transaction::sign(
