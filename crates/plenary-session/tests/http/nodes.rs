@@ -2,7 +2,7 @@
 
 use crate::{
     bank,
-    network::{Network, now_s},
+    network::{Network, free_ports, now_s},
 };
 use plenary_session::{SessionNode, Settings, node::Bounds, start};
 use plenary_types::{
@@ -13,7 +13,6 @@ use plenary_types::{
 };
 use reqwest::Response;
 use serde_json::Value;
-use std::net::{SocketAddr, TcpListener};
 use tempfile::TempDir;
 
 pub struct Nodes {
@@ -25,16 +24,6 @@ pub struct Nodes {
 
 fn key(index: usize) -> PrivateKey {
     PrivateKey::from_seed([100 + index as u8; 32])
-}
-
-fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap())
-        .collect()
 }
 
 impl Nodes {

@@ -11,7 +11,10 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
@@ -24,15 +27,15 @@ pub struct Network {
     _directory: TempDir,
 }
 
-/// Ports that were free a moment ago.
-fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().unwrap())
-        .collect()
+/// Ports that nothing else listens on: below those that the system gives away to connections, so that
+/// none of them is taken before it is used, and each once in this process.
+pub fn free_ports(count: usize) -> Vec<SocketAddr> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 40) as u16 * 512;
+    let ports = std::iter::from_fn(|| Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % 512));
+    let addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    free.take(count).collect()
 }
 
 pub fn now_s() -> u64 {
