@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 /// How far the clocks of two validators may be apart for them to connect.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// How often one peer is dialled, of those that are not connected.
-const DIAL: Duration = Duration::from_millis(20);
+const DIAL: Duration = Duration::from_millis(50);
 /// How long dialling one peer may take, handshake included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// The least time between two attempts to connect with one peer. Up to half of it again passes
