@@ -38,12 +38,12 @@ use tokio::sync::mpsc;
 /// How far the clocks of two validators may be apart for them to connect.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(10);
 /// How often one peer is dialled, of those that are not connected.
-const DIAL: Duration = Duration::from_millis(50);
+const DIAL: Duration = Duration::from_millis(100);
 /// How long dialling one peer may take, handshake included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// The least time between two attempts to connect with one peer. Up to half of it again passes
 /// before it is dialled.
-const COOLDOWN: Duration = Duration::from_millis(100);
+const COOLDOWN: Duration = Duration::from_millis(200);
 /// How often a connection is probed where nothing else is sent.
 const PING: Duration = Duration::from_secs(10);
 /// How long a peer that sent something invalid is cut off.
