@@ -301,7 +301,9 @@ impl Streams {
     pub fn open(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let place = self.0.clone().try_acquire_owned();
         place.map_err(|_| {
-            let detail = format_args!("this node has {MOST_STREAMS} streams open already");
+            let detail = format_args!(
+                "this node has {MOST_STREAMS} streams open already; retry later, or follow another node"
+            );
             let problem = Problem::new(429, "too-many-streams", detail).at(Stage::Request);
             problem.retryable().into()
         })

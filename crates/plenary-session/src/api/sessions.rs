@@ -20,7 +20,10 @@ use plenary_validator::{
     lookup::receipt_at,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long the requests of a session may take to be run again, all together.
+const REBASE: Duration = Duration::from_secs(10);
 
 type Id = Result<Path<SessionId>, PathRejection>;
 
@@ -171,7 +174,7 @@ pub(super) async fn abort(
         over.then_some(())
     });
     let stopping = || refuse(plenary_validator::error::Refusal::Stopping);
-    let limit = std::time::Duration::from_secs(10);
+    let limit = Duration::from_secs(10);
     tokio::time::timeout(limit, ended)
         .await
         .map_err(|_| stopping())?;
@@ -187,7 +190,10 @@ pub(super) async fn rebase(
     let _slot = api.slot()?;
     let Owned { entry, .. } = owned(&api, id, http).await?;
     let (node, rebased) = (api.node.clone(), entry.clone());
-    let rerun = tokio::task::spawn_blocking(move || node.rebase(&rebased)).await;
+    // A handler that does not come back keeps its thread and the session, and nothing else.
+    let rerun = tokio::task::spawn_blocking(move || node.rebase(&rebased));
+    let rerun = tokio::time::timeout(REBASE, rerun).await;
+    let rerun = rerun.map_err(|_| refuse(Refusal::Busy(id)))?;
     let rerun = rerun.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))?;
     let rerun = rerun.map_err(refuse)?;
     if let Some(Rerun { step, .. }) = rerun.last().cloned() {
