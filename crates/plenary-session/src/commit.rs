@@ -87,10 +87,18 @@ impl Node {
                 signature,
             }),
         };
-        let operations = live.operations();
-        if commitment.is_some_and(|commitment| !commitment.covers(&genesis, &operations)) {
+        // Against the chain as it was promised step by step, which need not be digested again.
+        let signed = |commitment: &Commitment| match commitment.closing {
+            false => commitment.commits(&genesis, &chain),
+            true => {
+                let (id, request) = (last.operation.id(), &last.operation.request);
+                commitment.closes(&genesis, &live.chain_before_last(), id, request)
+            }
+        };
+        if commitment.is_some_and(|commitment| !signed(&commitment)) {
             return Err(Refusal::Commitment { chain });
         }
+        let operations = live.operations();
         let mut endorsements = last.agreement.endorsements();
         endorsements.sort_by_key(|endorsement: &Endorsement| endorsement.key);
         Ok(Transaction::sign(

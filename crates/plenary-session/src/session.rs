@@ -228,6 +228,12 @@ impl Live {
             .map_or(EMPTY_CHAIN, |last| last.promise.chain)
     }
 
+    /// The digest that its chain had before the last step.
+    pub fn chain_before_last(&self) -> Digest {
+        let before = self.steps.iter().rev().nth(1);
+        before.map_or(EMPTY_CHAIN, |step| step.promise.chain)
+    }
+
     /// The digest that its chain has with one more operation.
     pub fn chain_with(&self, operation: &Operation) -> Digest {
         chain_link(&self.chain(), operation)

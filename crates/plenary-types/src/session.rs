@@ -113,13 +113,6 @@ impl Commitment {
         let message = committed(genesis, seen, Some((last, request)));
         self.closing && self.key.verify(&message, &self.signature)
     }
-
-    /// Whether the client has signed this chain of operations.
-    #[must_use]
-    pub fn covers(&self, genesis: &GenesisHash, operations: &[Operation]) -> bool {
-        let message = self.message(genesis, operations);
-        message.is_some_and(|message| self.key.verify(&message, &self.signature))
-    }
 }
 
 fn committed(

@@ -136,7 +136,7 @@ impl World {
             let draft: Draft = decode(asked.body.clone()).unwrap();
             let genesis = self.network.genesis.hash();
             let commitment = draft.commitment.unwrap();
-            assert!(commitment.covers(&genesis, &draft.operations));
+            assert!(covers(&commitment, &genesis, &draft.operations));
             return self.commit(draft.operations, draft.commitment, Outcome::Committed);
         }
         let state = self.state.lock().unwrap();
@@ -328,7 +328,7 @@ impl World {
             signature: asked.header("plenary-commitment").parse().unwrap(),
         });
         if let Some(commitment) = commitment {
-            assert!(commitment.covers(&genesis, &operations));
+            assert!(covers(&commitment, &genesis, &operations));
         }
         let conflict = {
             let mut state = self.state.lock().unwrap();
@@ -368,4 +368,14 @@ impl World {
         }
         json(200, json!({ "steps": [] }))
     }
+}
+
+/// Whether the client has signed this chain of operations, as validators have it.
+fn covers(
+    commitment: &plenary_types::Commitment,
+    genesis: &plenary_types::GenesisHash,
+    operations: &[Operation],
+) -> bool {
+    let message = commitment.message(genesis, operations);
+    message.is_some_and(|message| commitment.key.verify(&message, &commitment.signature))
 }
