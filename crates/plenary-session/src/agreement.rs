@@ -40,7 +40,7 @@ impl Agreement {
         });
     }
 
-    /// Another node has the step and agrees; its signature has been verified. Each counts once.
+    /// Another node has the step and agrees. Each counts once.
     pub fn endorse(&self, endorsement: Endorsement) {
         let mut reached = self.reached.lock();
         let known = |other: &Endorsement| other.key == endorsement.key;
@@ -82,6 +82,11 @@ impl Agreement {
     /// Whether at least one other node has it.
     pub fn is_replicated(&self) -> bool {
         !self.reached.lock().endorsements.is_empty()
+    }
+
+    /// Takes those endorsements away that do not hold: they count for nothing any more.
+    pub fn retain(&self, holds: impl FnMut(&Endorsement) -> bool) {
+        self.reached.lock().endorsements.retain(holds);
     }
 
     /// The endorsements so far.

@@ -98,8 +98,14 @@ impl Node {
         if commitment.is_some_and(|commitment| !signed(&commitment)) {
             return Err(Refusal::Commitment { chain });
         }
+        // Layer 1 takes no transaction with one that does not hold.
+        let agreement = &last.agreement;
+        agreement.retain(|endorsement| endorsement.verify(&genesis, &chain));
+        if !agreement.is_endorsed() {
+            return Err(self.lacks_participation(agreement));
+        }
         let operations = live.operations();
-        let mut endorsements = last.agreement.endorsements();
+        let mut endorsements = agreement.endorsements();
         endorsements.sort_by_key(|endorsement: &Endorsement| endorsement.key);
         Ok(Transaction::sign(
             &self.key,

@@ -14,6 +14,7 @@ pub mod error;
 pub mod evidence;
 pub mod feed;
 pub mod follow;
+mod inbox;
 pub mod log;
 pub mod message;
 pub mod metrics;

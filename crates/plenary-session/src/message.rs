@@ -6,7 +6,7 @@
 
 use crate::evidence::Contradiction;
 use bytes::BufMut;
-use commonware_codec::{Buf, EncodeSize, Error, Read, ReadExt, Write};
+use commonware_codec::{Buf, EncodeSize, Error, FixedSize, Read, ReadExt, Write};
 use plenary_types::{Digest, Operation, Promise, PublicKey, SessionId, Signature};
 
 /// Who may work in a session.
@@ -29,6 +29,19 @@ pub struct Proposal {
     pub operation: Operation,
 }
 
+/// A step that the sender agrees with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endorse {
+    /// The session.
+    pub session: SessionId,
+    /// The step.
+    pub sequence: u32,
+    /// The chain up to the step: a rebase may have put another in its place.
+    pub chain: Digest,
+    /// The sender's endorsement of the chain.
+    pub signature: Signature,
+}
+
 /// Why a session ended without layer 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
@@ -44,14 +57,7 @@ pub enum Message {
     /// A step to agree on.
     Propose(Box<Proposal>),
     /// The sender has run the step, got the same, and has it on disk.
-    Endorse {
-        /// The session.
-        session: SessionId,
-        /// The step.
-        sequence: u32,
-        /// The sender's endorsement of the chain up to the step.
-        signature: Signature,
-    },
+    Endorse(Endorse),
     /// The sender lacks steps before the proposed one.
     Behind {
         /// The session.
@@ -150,6 +156,31 @@ impl Read for Proposal {
     }
 }
 
+impl Write for Endorse {
+    fn write(&self, buf: &mut impl BufMut) {
+        self.session.write(buf);
+        self.sequence.write(buf);
+        self.chain.write(buf);
+        self.signature.write(buf);
+    }
+}
+
+impl FixedSize for Endorse {
+    const SIZE: usize = 32 + 4 + 32 + 64;
+}
+
+impl Read for Endorse {
+    type Cfg = ();
+    fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
+        Ok(Self {
+            session: SessionId::read(buf)?,
+            sequence: u32::read(buf)?,
+            chain: Digest::read(buf)?,
+            signature: Signature::read(buf)?,
+        })
+    }
+}
+
 impl Write for Message {
     fn write(&self, buf: &mut impl BufMut) {
         match self {
@@ -157,15 +188,9 @@ impl Write for Message {
                 0u8.write(buf);
                 proposal.write(buf);
             }
-            Self::Endorse {
-                session,
-                sequence,
-                signature,
-            } => {
+            Self::Endorse(endorse) => {
                 1u8.write(buf);
-                session.write(buf);
-                sequence.write(buf);
-                signature.write(buf);
+                endorse.write(buf);
             }
             Self::Behind { session, from } => {
                 2u8.write(buf);
@@ -189,7 +214,7 @@ impl EncodeSize for Message {
     fn encode_size(&self) -> usize {
         1 + match self {
             Self::Propose(proposal) => proposal.encode_size(),
-            Self::Endorse { .. } => 32 + 4 + 64,
+            Self::Endorse(endorse) => endorse.encode_size(),
             Self::Behind { .. } => 32 + 4,
             Self::Refuse(contradiction) => contradiction.encode_size(),
             Self::Over { given, .. } => 32 + given.encode_size(),
@@ -202,11 +227,7 @@ impl Read for Message {
     fn read_cfg(buf: &mut impl Buf, _: &()) -> Result<Self, Error> {
         match u8::read(buf)? {
             0 => Ok(Self::Propose(Box::new(Proposal::read(buf)?))),
-            1 => Ok(Self::Endorse {
-                session: SessionId::read(buf)?,
-                sequence: u32::read(buf)?,
-                signature: Signature::read(buf)?,
-            }),
+            1 => Ok(Self::Endorse(Endorse::read(buf)?)),
             2 => Ok(Self::Behind {
                 session: SessionId::read(buf)?,
                 from: u32::read(buf)?,

@@ -9,7 +9,9 @@
 //! no session's lock that the caller may hold.
 
 use crate::{
+    agreement::Agreement,
     asked::Asked,
+    error::Refusal,
     evidence::EvidenceLog,
     log::Log,
     message::{Given, Message, Proposal},
@@ -230,6 +232,14 @@ impl Node {
     /// How many others must agree on a step.
     pub fn needed(&self) -> usize {
         self.bounds.participation.needed(self.others().count())
+    }
+
+    /// Why a step is not agreed on yet.
+    pub(crate) fn lacks_participation(&self, agreement: &Agreement) -> Refusal {
+        Refusal::Participation {
+            needed: self.needed(),
+            endorsed: agreement.endorsements().len(),
+        }
     }
 
     /// Why the node had to stop, once it had to.

@@ -11,44 +11,75 @@
 use crate::{
     error::Refusal,
     evidence::Contradiction,
-    message::{Given, Message, Owner, Proposal},
+    message::{Endorse, Given, Message, Owner, Proposal},
     node::Node,
     record::{Record, StepRecord},
     session::{Entry, Live, Status, Step},
     step::lock,
 };
 use bytes::Bytes;
+use parking_lot::Mutex;
 use plenary_service::{Difference, StateView, Writes};
 use plenary_types::{
-    Author, Endorsement, Operation, Outcome, PublicKey, SessionId, Signature, encode,
-    genesis::ClientSignatures,
+    Author, Endorsement, Operation, Outcome, Promise, PublicKey, SessionId, encode,
+    genesis::ClientSignatures, keys::verify_batch,
 };
 use std::sync::Arc;
 
 impl Node {
     /// Takes a message of another session node. Anything may be in it.
     pub fn receive(self: &Arc<Self>, from: PublicKey, message: Bytes) {
-        if !self.genesis.is_session_node(&from) || from == self.key.public_key() {
-            return;
+        if let Some(message) = self.hear(&from, message) {
+            self.take_in(from, message);
         }
-        match plenary_types::decode::<Message>(message) {
-            Ok(Message::Propose(proposal)) => self.replicate(from, *proposal),
-            Ok(Message::Endorse {
-                session,
-                sequence,
-                signature,
-            }) => self.endorsed(from, session, sequence, signature),
-            Ok(Message::Behind {
+    }
+
+    /// Reads what another session node sent, if it is a message. Anything may be in it.
+    pub(crate) fn hear(&self, from: &PublicKey, message: Bytes) -> Option<Message> {
+        if !self.genesis.is_session_node(from) || *from == self.key.public_key() {
+            return None;
+        }
+        let message = plenary_types::decode::<Message>(message).inspect_err(|error| {
+            self.metrics.garbage.inc();
+            tracing::debug!(%error, %from, "a session node sent what is no message");
+        });
+        message.ok()
+    }
+
+    /// Does what a message of another session node says. May run a handler.
+    pub(crate) fn take_in(self: &Arc<Self>, from: PublicKey, message: Message) {
+        match message {
+            Message::Propose(proposal) => self.replicate(from, *proposal),
+            Message::Endorse(endorse) => {
+                if let Some(entry) = self.sessions.get(&endorse.session)
+                    && let Ok(live) = lock(&entry)
+                {
+                    endorsed(&live, from, &endorse);
+                }
+            }
+            Message::Behind {
                 session,
                 from: step,
-            }) => self.catch_up(from, session, step),
-            Ok(Message::Refuse(contradiction)) => self.contradicted(from, *contradiction),
-            Ok(Message::Over { session, given }) => self.over(from, session, given),
-            Err(error) => {
-                self.metrics.garbage.inc();
-                tracing::debug!(%error, %from, "a session node sent what is no message");
-            }
+            } => self.catch_up(from, session, step),
+            Message::Refuse(contradiction) => self.contradicted(from, *contradiction),
+            Message::Over { session, given } => self.over(from, session, given),
         }
+    }
+
+    /// As [`take_in`](Self::take_in), where that can be done without waiting for anything; says
+    /// whether it was.
+    pub(crate) fn take_at_once(&self, from: PublicKey, message: &Message) -> bool {
+        let Message::Endorse(endorse) = message else {
+            return false;
+        };
+        let Some(entry) = self.sessions.get(&endorse.session) else {
+            return true;
+        };
+        let live = entry.live.try_lock();
+        live.is_some_and(|live| {
+            endorsed(&live, from, endorse);
+            true
+        })
     }
 
     /// Another node can be reached, anew or for the first time: it gets the last step of every
@@ -101,23 +132,20 @@ impl Node {
         if opens != (promise.sequence == 0) {
             return Err("the first operation of a session names it");
         }
-        if !promise.verify(&self.genesis.hash()) {
-            return Err("the promise's signature does not verify");
-        }
+        let mut signatures = vec![promise.signed(&self.genesis.hash())];
         match (&operation.author, owner) {
             (Author::Signed(signature), Owner::Client(key)) if signature.key() == *key => {
-                let held = signature.verify(&operation.request).is_ok()
-                    && signature.check_time(operation.time).is_ok();
-                held.then_some(())
-                    .ok_or("the client's signature does not hold")
+                let refused = |_| "the client's signature is not over this request and time";
+                signature.check_time(operation.time).map_err(refused)?;
+                signatures.push(signature.signed(&operation.request).map_err(refused)?);
             }
             (Author::Anonymous { .. }, Owner::Token(_))
-                if self.genesis.clients == ClientSignatures::Optional =>
-            {
-                Ok(())
-            }
-            _ => Err("the author is not the session's owner"),
+                if self.genesis.clients == ClientSignatures::Optional => {}
+            _ => return Err("the author is not the session's owner"),
         }
+        verify_batch(&signatures)
+            .then_some(())
+            .ok_or("the signature of the promise or of the client does not verify")
     }
 
     fn try_replicate(self: &Arc<Self>, from: PublicKey, proposal: Proposal) -> Result<(), Refusal> {
@@ -142,7 +170,7 @@ impl Node {
             let same = known.promise.chain == proposal.promise.chain;
             if same && known.agreement.is_durable() {
                 drop(live);
-                self.endorse(&from, &proposal);
+                self.send(&from, &self.endorsement(&proposal.promise));
             }
             return Ok(());
         }
@@ -220,35 +248,39 @@ impl Node {
         proposal: Proposal,
         writes: Writes,
     ) {
-        let endorsement =
-            Endorsement::sign(&self.key, &self.genesis.hash(), &proposal.promise.chain);
-        let message = Message::Endorse {
-            session: entry.id,
-            sequence: proposal.promise.sequence,
-            signature: endorsement.signature,
-        };
+        let promise = proposal.promise;
         let record = StepRecord {
-            promise: proposal.promise,
+            promise,
             operation: proposal.operation,
             writes,
         };
-        let node = self.clone();
+        let leaving = Arc::<Mutex<Leaving>>::default();
+        let (node, kept) = (self.clone(), leaving.clone());
         self.keep(entry, live, record, move |agreement| {
             agreement.durable();
-            node.send(&from, &message);
+            let message = kept.lock().on_disk();
+            if let Some(message) = message {
+                node.send(&from, &message);
+            }
         });
+        // Signed while the disk works.
+        let message = self.endorsement(&promise);
+        let message = leaving.lock().signed(message);
+        if let Some(message) = message {
+            self.send(&from, &message);
+        }
         self.metrics.replicated.inc();
     }
 
-    fn endorse(&self, to: &PublicKey, proposal: &Proposal) {
-        let (chain, genesis) = (&proposal.promise.chain, self.genesis.hash());
-        let endorsement = Endorsement::sign(&self.key, &genesis, chain);
-        let message = Message::Endorse {
-            session: proposal.promise.session,
-            sequence: proposal.promise.sequence,
+    /// This node's word that it agrees with what another one promised.
+    fn endorsement(&self, promise: &Promise) -> Message {
+        let endorsement = Endorsement::sign(&self.key, &self.genesis.hash(), &promise.chain);
+        Message::Endorse(Endorse {
+            session: promise.session,
+            sequence: promise.sequence,
+            chain: promise.chain,
             signature: endorsement.signature,
-        };
-        self.send(to, &message);
+        })
     }
 
     /// Says that another node's step is wrong, to it and to whoever asks.
@@ -264,26 +296,6 @@ impl Node {
         self.metrics.contradictions.inc();
         self.evidence.add(contradiction.clone());
         self.send(&promise.node, &Message::Refuse(Box::new(contradiction)));
-    }
-
-    /// Another node has a step of this node's and agrees with it.
-    fn endorsed(&self, from: PublicKey, session: SessionId, sequence: u32, signature: Signature) {
-        let Some(entry) = self.sessions.get(&session) else {
-            return;
-        };
-        let Ok(live) = lock(&entry) else { return };
-        let step = live.steps.get(sequence as usize).cloned();
-        drop(live);
-        let endorsement = Endorsement {
-            key: from,
-            signature,
-        };
-        // It may be of a chain that a rebase has made void.
-        if let Some(step) = step
-            && endorsement.verify(&self.genesis.hash(), &step.promise.chain)
-        {
-            step.agreement.endorse(endorsement);
-        }
     }
 
     /// Sends another node the steps of a session that it lacks.
@@ -330,6 +342,45 @@ impl Node {
 
     pub(crate) fn send(&self, to: &PublicKey, message: &Message) {
         self.outside.send(to, encode(message));
+    }
+}
+
+/// An endorsement, which leaves once it is signed and its step is on disk.
+#[derive(Default)]
+struct Leaving {
+    on_disk: bool,
+    signed: Option<Message>,
+}
+
+impl Leaving {
+    /// The step is on disk. Gives the endorsement if it is to be sent now.
+    fn on_disk(&mut self) -> Option<Message> {
+        self.on_disk = true;
+        self.signed.take()
+    }
+
+    /// The endorsement is signed. Gives it back if it is to be sent now.
+    fn signed(&mut self, message: Message) -> Option<Message> {
+        match self.on_disk {
+            true => Some(message),
+            false => {
+                self.signed = Some(message);
+                None
+            }
+        }
+    }
+}
+
+/// Another node has a step of this session and agrees with it: its word on a connection that is known
+/// to be its own. Its signature is for others, and is verified when it is to go to them.
+fn endorsed(live: &Live, from: PublicKey, endorse: &Endorse) {
+    if let Some(step) = live.steps.get(endorse.sequence as usize)
+        && step.promise.chain == endorse.chain
+    {
+        step.agreement.endorse(Endorsement {
+            key: from,
+            signature: endorse.signature,
+        });
     }
 }
 

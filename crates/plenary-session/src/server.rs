@@ -5,13 +5,14 @@ use crate::{
     api::{Api, router},
     evidence::EvidenceLog,
     follow::{self, Follower, Validators, submit::Submitter},
+    inbox::{self, Inbox, Worker},
     log::{self, Log, LogError},
     node::{Bounds, Node, OpenError, Outside, Parts},
     participation::Participation,
-    peers::{self, Inbox, Peers, PeersError},
+    peers::{self, Peers, PeersError},
 };
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use plenary_service::{Executor, Options, SeedError, Service, ServiceError};
 use plenary_store::{Entry, Files, Store, StoreError};
 use plenary_types::{Genesis, PrivateKey, PublicKey, Timestamp, Transaction};
@@ -23,17 +24,11 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// How often sessions are looked through for those whose time is over, and transactions for those
 /// that layer 1 has not taken.
 const TICK: Duration = Duration::from_millis(250);
-/// How many messages of other session nodes wait to be worked on.
-const INBOX: usize = 65_536;
 
 /// What a session node is started with.
 #[derive(Debug, Clone)]
@@ -109,6 +104,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// A thread is lacking.
+    #[error("cannot start a thread for other session nodes' steps: {0}")]
+    Thread(io::Error),
     /// The other session nodes cannot be listened for.
     #[error("{0}")]
     Peers(#[from] PeersError),
@@ -136,23 +134,10 @@ pub struct SessionNode {
 struct World {
     peers: RwLock<Option<Peers>>,
     submitter: OnceLock<Submitter>,
-    inbox: Mutex<Option<mpsc::Sender<Heard>>>,
-}
-
-/// What is heard of other session nodes.
-enum Heard {
-    Message(PublicKey, Bytes),
-    Met(PublicKey),
+    inbox: RwLock<Option<Inbox>>,
 }
 
 impl World {
-    fn hear(&self, heard: Heard) {
-        if let Some(inbox) = &*self.inbox.lock() {
-            // Whoever floods this node loses messages.
-            let _ = inbox.try_send(heard);
-        }
-    }
-
     fn connected_peers(&self) -> Vec<PublicKey> {
         let peers = self.peers.read();
         peers.as_ref().map(Peers::connected).unwrap_or_default()
@@ -175,14 +160,18 @@ impl Outside for Arc<World> {
     }
 }
 
-impl Inbox for World {
+impl peers::Inbox for World {
     fn receive(&self, from: PublicKey, message: Bytes) {
-        self.hear(Heard::Message(from, message));
+        if let Some(inbox) = &*self.inbox.read() {
+            inbox.receive(from, message);
+        }
     }
 
     fn connected(&self, peer: PublicKey) {
         tracing::info!(%peer, "connected with a session node");
-        self.hear(Heard::Met(peer));
+        if let Some(inbox) = &*self.inbox.read() {
+            inbox.met(peer);
+        }
     }
 
     fn disconnected(&self, peer: PublicKey) {
@@ -257,8 +246,8 @@ pub async fn start(
             problem = %refused.problem, "a validator refuses a transaction");
     })?;
     let _ = world.submitter.set(submitter);
-    let (inbox, messages) = mpsc::channel(INBOX);
-    *world.inbox.lock() = Some(inbox);
+    let (inbox, worker) = inbox::start(node.clone()).map_err(StartError::Thread)?;
+    *world.inbox.write() = Some(inbox);
     let peers = peers::start(
         peers::Config {
             key: settings.key,
@@ -282,9 +271,8 @@ pub async fn start(
     });
     let server = tokio::spawn(serve(listener, api, stopped));
     let tasks = vec![
-        tokio::spawn(replicate(node.clone(), messages)),
         tokio::spawn(watch_failures(node.clone(), follower.clone(), failure)),
-        tokio::spawn(tick(node.clone())),
+        tokio::spawn(tick(node.clone(), worker)),
     ];
     Ok(SessionNode {
         node,
@@ -359,28 +347,6 @@ async fn serve(listener: TcpListener, api: Api, mut stopped: watch::Receiver<boo
     }
 }
 
-/// Works on what other session nodes send, one message after the other, off the async threads. A
-/// handler that does not come back costs its thread and the messages that were taken with it.
-async fn replicate(node: Arc<Node>, mut messages: mpsc::Receiver<Heard>) {
-    const TOGETHER: usize = 64;
-    let mut together = Vec::with_capacity(TOGETHER);
-    while messages.recv_many(&mut together, TOGETHER).await > 0 {
-        let (own, batch) = (node.clone(), std::mem::take(&mut together));
-        let work = tokio::task::spawn_blocking(move || {
-            for heard in batch {
-                match heard {
-                    Heard::Message(from, message) => own.receive(from, message),
-                    Heard::Met(peer) => own.met(peer),
-                }
-            }
-        });
-        let limit = plenary_validator::guard::HANDLER_LIMIT;
-        if tokio::time::timeout(limit, work).await.is_err() {
-            tracing::error!("a step that another node proposed does not come back");
-        }
-    }
-}
-
 async fn watch_failures(
     node: Arc<Node>,
     follower: Arc<Follower>,
@@ -394,12 +360,13 @@ async fn watch_failures(
     }
 }
 
-async fn tick(node: Arc<Node>) {
+async fn tick(node: Arc<Node>, worker: Worker) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         node.tick();
+        worker.relieve();
     }
 }
 
@@ -434,7 +401,7 @@ impl SessionNode {
         let node = self.node;
         // A thread that panicked has stopped as well.
         let _ = tokio::task::spawn_blocking(move || node.stop()).await;
-        self.world.inbox.lock().take();
+        self.world.inbox.write().take();
         let peers = self.world.peers.write().take();
         if let Some(peers) = peers {
             peers.stop().await;

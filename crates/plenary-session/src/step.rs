@@ -12,7 +12,7 @@
 use crate::{
     agreement::Agreement,
     error::Refusal,
-    message::{Given, Owner},
+    message::{Given, Message, Owner, Proposal},
     node::Node,
     record::{Record, StepRecord},
     session::{Entry, Live, Status, Step, operation_size},
@@ -197,15 +197,20 @@ impl Node {
             height,
             live.chain_with(&operation),
         );
+        if self.others().next().is_some() {
+            // Before it is on this node's disk: the others work on it meanwhile.
+            self.tell(&Message::Propose(Box::new(Proposal {
+                owner: live.owner,
+                promise,
+                operation: operation.clone(),
+            })));
+        }
         let record = StepRecord {
             promise,
             operation,
             writes,
         };
         let step = self.keep(entry, live, record, Agreement::durable);
-        if self.others().next().is_some() {
-            self.tell(&step.proposal(live.owner));
-        }
         self.metrics.steps.inc();
         step
     }

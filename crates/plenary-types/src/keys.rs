@@ -78,19 +78,41 @@ impl PublicKey {
     }
 }
 
+/// A signature with what it must be over: what is to be verified, alone or with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Whose signature it must be.
+    pub key: PublicKey,
+    /// The signature.
+    pub signature: Signature,
+    /// What exactly it must be over.
+    pub message: Vec<u8>,
+}
+
+impl Signed {
+    /// Whether the signature is the key's over the message.
+    #[must_use]
+    pub fn verify(&self) -> bool {
+        self.key.verify(&self.message, &self.signature)
+    }
+}
+
 /// Whether every signature is its key's over its message, for less than the price of verifying each:
-/// true exactly where [`PublicKey::verify`] is true of each.
+/// true exactly where [`Signed::verify`] is true of each.
 ///
 /// A batch is checked with random coefficients. They are drawn from a hash of the batch itself (the
 /// Fiat-Shamir heuristic), so this crate needs no source of randomness, and nobody can choose
 /// signatures after the coefficients.
 #[must_use]
-pub(crate) fn verify_batch<'a>(
-    signatures: impl Iterator<Item = (&'a PublicKey, &'a Signature, &'a [u8])>,
-) -> bool {
+pub fn verify_batch<'a>(signatures: impl IntoIterator<Item = &'a Signed>) -> bool {
     let mut batch = ed25519_zebra::batch::Verifier::new();
     let mut transcript = Sha256::new();
-    for (key, signature, message) in signatures {
+    for Signed {
+        key,
+        signature,
+        message,
+    } in signatures
+    {
         transcript.update(key.0);
         transcript.update(signature.0);
         transcript.update(Sha256::digest(message));

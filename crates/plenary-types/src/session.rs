@@ -9,7 +9,7 @@ use crate::{
     codec::{codec, read_list},
     digest::{Digest, GenesisHash, OperationId, SessionId},
     http::Request,
-    keys::{PrivateKey, PublicKey, Signature},
+    keys::{PrivateKey, PublicKey, Signature, Signed},
     limits::{MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
     operation::Operation,
     time::Timestamp,
@@ -158,8 +158,16 @@ impl Endorsement {
     /// Whether the signature is its key's over this chain.
     #[must_use]
     pub fn verify(&self, genesis: &GenesisHash, chain: &Digest) -> bool {
-        let message = Self::message(genesis, chain);
-        self.key.verify(&message, &self.signature)
+        self.signed(genesis, chain).verify()
+    }
+
+    /// The signature over this chain, to be verified together with others.
+    pub fn signed(&self, genesis: &GenesisHash, chain: &Digest) -> Signed {
+        Signed {
+            key: self.key,
+            signature: self.signature,
+            message: Self::message(genesis, chain),
+        }
     }
 }
 
@@ -220,7 +228,16 @@ impl Promise {
     /// the network's is another question.
     #[must_use]
     pub fn verify(&self, genesis: &GenesisHash) -> bool {
-        self.node.verify(&self.message(genesis), &self.signature)
+        self.signed(genesis).verify()
+    }
+
+    /// The signature, to be verified together with others.
+    pub fn signed(&self, genesis: &GenesisHash) -> Signed {
+        Signed {
+            key: self.node,
+            signature: self.signature,
+            message: self.message(genesis),
+        }
     }
 
     fn message(&self, genesis: &GenesisHash) -> Vec<u8> {

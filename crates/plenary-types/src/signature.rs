@@ -14,7 +14,7 @@
 use crate::{
     codec::{Malformed, read_text, text_size, write_text},
     http::Request,
-    keys::{PrivateKey, PublicKey, Signature},
+    keys::{PrivateKey, PublicKey, Signature, Signed},
     limits::{
         MAX_CLIENT_DRIFT_MS, MAX_NONCE_BYTES, MAX_OPERATION_AGE_MS, MAX_ORIGIN_BYTES,
         MAX_SIGNATURE_PARAMS_BYTES,
@@ -415,20 +415,29 @@ impl ClientSignature {
     ///
     /// Says why it does not hold.
     pub fn verify(&self, request: &Request) -> Result<(), SignatureError> {
-        self.check_coverage(request)?;
-        if self
-            .key()
-            .verify(self.base(request).as_bytes(), &self.signature)
-        {
-            Ok(())
-        } else {
-            Err(SignatureError::Invalid(self.key()))
+        match self.signed(request)?.verify() {
+            true => Ok(()),
+            false => Err(SignatureError::Invalid(self.key())),
         }
+    }
+
+    /// The signature over `request`, to be verified together with others.
+    ///
+    /// # Errors
+    ///
+    /// [`SignatureError::Coverage`].
+    pub fn signed(&self, request: &Request) -> Result<Signed, SignatureError> {
+        self.check_coverage(request)?;
+        Ok(Signed {
+            key: self.key(),
+            signature: self.signature,
+            message: self.base(request).into(),
+        })
     }
 
     /// Checks that the content type is covered exactly where the request has one: a signature
     /// cannot cover what is absent, and what it leaves out anyone could change.
-    pub(crate) fn check_coverage(&self, request: &Request) -> Result<(), SignatureError> {
+    fn check_coverage(&self, request: &Request) -> Result<(), SignatureError> {
         let covered = self.parameters.components.contains(&Component::ContentType);
         match (covered, request.content_type.is_empty()) {
             (true, true) => Err(SignatureError::Coverage("there is no content-type".into())),

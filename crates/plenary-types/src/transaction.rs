@@ -9,7 +9,7 @@ use crate::{
     codec::{codec, read_bytes, read_list},
     digest::{GenesisHash, OperationId, SessionId, TransactionHash},
     genesis::{ClientSignatures, Genesis},
-    keys::{self, PrivateKey, PublicKey, Signature},
+    keys::{self, PrivateKey, PublicKey, Signature, Signed},
     limits::{MAX_NAME_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_VALIDATORS},
     operation::{Author, Operation},
     session::{Commitment, Endorsement, chain_digest},
@@ -237,9 +237,7 @@ pub enum TransactionError {
 
 /// One signature that must hold for a transaction to be valid, and what it means if not.
 struct Check {
-    key: PublicKey,
-    signature: Signature,
-    message: Vec<u8>,
+    signed: Signed,
     error: TransactionError,
 }
 
@@ -357,9 +355,11 @@ impl Transaction {
         }
         let mut checks = Vec::with_capacity(self.operations.len() + 2);
         checks.push(Check {
-            key: self.originator,
-            signature: self.signature,
-            message: message(&genesis.hash(), split_signature(&self.0.bytes).0),
+            signed: Signed {
+                key: self.originator,
+                signature: self.signature,
+                message: message(&genesis.hash(), split_signature(&self.0.bytes).0),
+            },
             error: TransactionError::OriginatorSignature(self.originator),
         });
         self.check_operations(genesis, &mut checks)?;
@@ -379,16 +379,10 @@ impl Transaction {
             match &operation.author {
                 Author::Signed(signature) => {
                     let refuse = |error| TransactionError::ClientSignature { step, error };
-                    signature
-                        .check_coverage(&operation.request)
-                        .map_err(refuse)?;
+                    let signed = signature.signed(&operation.request).map_err(refuse)?;
                     signature.check_time(operation.time).map_err(refuse)?;
-                    checks.push(Check {
-                        key: signature.key(),
-                        signature: *signature.signature(),
-                        message: signature.base(&operation.request).into(),
-                        error: refuse(SignatureError::Invalid(signature.key())),
-                    });
+                    let error = refuse(SignatureError::Invalid(signature.key()));
+                    checks.push(Check { signed, error });
                 }
                 Author::Anonymous { .. } if genesis.clients == ClientSignatures::Required => {
                     return Err(TransactionError::Unsigned { step });
@@ -415,9 +409,11 @@ impl Transaction {
             (Some(commitment), Some(author)) if commitment.key == author => {
                 let message = commitment.message(&genesis.hash(), &self.operations);
                 checks.push(Check {
-                    key: author,
-                    signature: commitment.signature,
-                    message: message.ok_or(TransactionError::Commitment)?,
+                    signed: Signed {
+                        key: author,
+                        signature: commitment.signature,
+                        message: message.ok_or(TransactionError::Commitment)?,
+                    },
                     error: TransactionError::Commitment,
                 });
                 Ok(())
@@ -447,9 +443,10 @@ impl Transaction {
         if self.endorsements.is_empty() {
             return Ok(());
         }
-        let message = Endorsement::message(&genesis.hash(), &chain_digest(&self.operations));
+        let chain = chain_digest(&self.operations);
         let mut last = None;
-        for Endorsement { key, signature } in &self.endorsements {
+        for endorsement in &self.endorsements {
+            let key = &endorsement.key;
             let error = TransactionError::Endorsement(*key);
             let ascends = last.is_none_or(|last| last < key);
             if !ascends || *key == self.originator || !genesis.is_session_node(key) {
@@ -457,9 +454,7 @@ impl Transaction {
             }
             last = Some(key);
             checks.push(Check {
-                key: *key,
-                signature: *signature,
-                message: message.clone(),
+                signed: endorsement.signed(&genesis.hash(), &chain),
                 error,
             });
         }
@@ -469,12 +464,11 @@ impl Transaction {
 
 /// Whether all signatures hold, as one batch.
 fn verify_together<'a>(checks: impl IntoIterator<Item = &'a Check>) -> bool {
-    let checks = checks.into_iter();
-    keys::verify_batch(checks.map(|check| (&check.key, &check.signature, &check.message[..])))
+    keys::verify_batch(checks.into_iter().map(|check| &check.signed))
 }
 
 fn verify_each(checks: Vec<Check>) -> Result<(), TransactionError> {
-    let failed = |check: &Check| !check.key.verify(&check.message, &check.signature);
+    let failed = |check: &Check| !check.signed.verify();
     match checks.into_iter().find(failed) {
         Some(check) => Err(check.error),
         None => Ok(()),

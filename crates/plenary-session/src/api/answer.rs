@@ -1,6 +1,6 @@
 //! How steps and endings read over HTTP.
 
-use crate::{error::Refusal, feed::Feed, node::Node, step::Stepped};
+use crate::{feed::Feed, node::Node, step::Stepped};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -27,7 +27,7 @@ pub(super) async fn agreed(node: &Node, stepped: &Stepped) -> Result<(), Failure
     let held = until(&stepped.entry.feed, PARTICIPATION, || agreement.holds()).await;
     match held {
         true => Ok(()),
-        false => Err(lacking(node, stepped)),
+        false => Err(refuse(node.lacks_participation(agreement))),
     }
 }
 
@@ -40,15 +40,8 @@ pub(super) async fn endorsed(node: &Node, stepped: &Stepped) -> Result<(), Failu
     .await;
     match held {
         true => Ok(()),
-        false => Err(lacking(node, stepped)),
+        false => Err(refuse(node.lacks_participation(agreement))),
     }
-}
-
-fn lacking(node: &Node, stepped: &Stepped) -> Failure {
-    refuse(Refusal::Participation {
-        needed: node.needed(),
-        endorsed: stepped.agreement().endorsements().len(),
-    })
 }
 
 /// Whether something comes to hold within a time.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use commonware_codec::{Decode, Encode};
 use plenary_session::{
     evidence::Contradiction,
-    message::{Given, Message, Owner, Proposal},
+    message::{Endorse, Given, Message, Owner, Proposal},
     record::{Record, StepRecord},
 };
 use plenary_types::{Endorsement, Operation, StateKey, Timestamp, Transaction, decode, encode};
@@ -66,11 +66,12 @@ fn samples() -> Vec<Sample> {
         sample("propose", &Message::Propose(Box::new(proposal))),
         sample(
             "endorse",
-            &Message::Endorse {
+            &Message::Endorse(Endorse {
                 session,
                 sequence: 3,
+                chain: promise.chain,
                 signature: endorsement.signature,
-            },
+            }),
         ),
         sample("behind", &Message::Behind { session, from: 3 }),
         sample("refuse", &Message::Refuse(Box::new(contradiction.clone()))),

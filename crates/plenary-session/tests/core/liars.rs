@@ -5,7 +5,7 @@ use bytes::Bytes;
 use plenary_service::Session;
 use plenary_session::{
     evidence::Contradiction,
-    message::{Given, Message, Owner, Proposal},
+    message::{Endorse, Given, Message, Owner, Proposal},
 };
 use plenary_types::{
     Author, ClientSignature, Operation, PrivateKey, Promise, Read, Request, SessionId, Signature,
@@ -73,7 +73,7 @@ impl Lies {
         let sent = &self.world.wire.lock().messages;
         let endorsed = sent
             .iter()
-            .any(|envelope| matches!(envelope.message(), Message::Endorse { .. }));
+            .any(|envelope| matches!(envelope.message(), Message::Endorse(_)));
         assert!(!endorsed);
     }
 
@@ -88,7 +88,7 @@ fn an_honest_proposal_is_endorsed_so_that_these_tests_test_something() {
     let operation = lies.honest(deposit_request("ann", 5));
     lies.propose(lies.proposal(operation));
     let sent = lies.world.intercept();
-    assert!(matches!(sent[0].message(), Message::Endorse { .. }));
+    assert!(matches!(sent[0].message(), Message::Endorse(_)));
 }
 
 #[test]
@@ -269,15 +269,21 @@ fn endorsements_that_do_not_verify_count_for_nothing() {
     let mut client = lies.client.clone();
     let step = lies.world.step(0, &mut client, deposit_request("ann", 5));
     lies.world.intercept();
-    for sequence in [0, 1, u32::MAX] {
-        lies.tell(&Message::Endorse {
+    let endorse = |sequence, chain| {
+        lies.tell(&Message::Endorse(Endorse {
             session: client.session(),
             sequence,
+            chain,
             signature: Signature([7; 64]),
-        });
-    }
+        }));
+    };
+    endorse(1, step.promise.chain);
+    endorse(u32::MAX, step.promise.chain);
+    endorse(0, EMPTY_CHAIN);
     assert!(step.agreement.endorsements().is_empty());
+    endorse(0, step.promise.chain);
     lies.world.commit(0, &client);
+    assert!(step.agreement.endorsements().is_empty());
     lies.world.ratify();
     assert_eq!(lies.world.status(0, &client), "committed");
 }

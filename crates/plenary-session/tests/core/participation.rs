@@ -2,9 +2,13 @@
 
 use crate::{
     support::Client,
-    world::{World, stepped},
+    world::{World, code, stepped},
 };
-use plenary_session::participation::Participation;
+use plenary_session::{
+    message::{Endorse, Message},
+    participation::Participation,
+};
+use plenary_types::{Signature, encode};
 use plenary_validator::testing::bank::deposit_request;
 
 /// How many endorsements a step at node 0 of three waits for before it is answered.
@@ -99,7 +103,7 @@ fn a_retry_asks_the_peers_again() {
 /// An endorsement is of a chain, not of a number.
 #[test]
 fn a_late_endorsement_of_a_void_step_counts_for_none_that_replaced_it() {
-    let mut world = World::participating(2, Participation::All);
+    let mut world = World::new(2);
     let (mut ann, mut bob) = (Client::new(1, "a"), Client::new(2, "b"));
     world.step(0, &mut ann, deposit_request("shared", 5));
     world.settle();
@@ -116,7 +120,31 @@ fn a_late_endorsement_of_a_void_step_counts_for_none_that_replaced_it() {
     world.intercept();
     world.deliver(&late);
     assert!(
-        !rerun[0].step.agreement.holds(),
+        !rerun[0].step.agreement.is_replicated(),
         "the peer has not got this step"
     );
+}
+
+/// A peer's word on its own connection is enough for an answer; what goes to layer 1 is signed.
+#[test]
+fn a_commit_does_not_count_an_endorsement_that_does_not_verify() {
+    let mut world = World::participating(2, Participation::All);
+    let mut client = Client::new(1, "a");
+    let step = world.step(0, &mut client, deposit_request("ann", 5));
+    let proposals = world.intercept();
+    let forged = Message::Endorse(Endorse {
+        session: client.session(),
+        sequence: 0,
+        chain: step.promise.chain,
+        signature: Signature([7; 64]),
+    });
+    let peer = world.node(1).key.public_key();
+    world.node(0).receive(peer, encode(&forged));
+    assert!(step.agreement.holds());
+    assert_eq!(code(world.try_commit(0, &client)), "participation");
+    proposals.iter().for_each(|one| world.deliver(one));
+    world.settle();
+    world.commit(0, &client);
+    world.ratify();
+    assert_eq!(world.status(0, &client), "committed");
 }

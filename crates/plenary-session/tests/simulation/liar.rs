@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use plenary_session::{
     evidence::Contradiction,
-    message::{Given, Message, Proposal},
+    message::{Endorse, Given, Message, Proposal},
     node::Node,
 };
 use plenary_store::testing::Random;
@@ -194,11 +194,12 @@ impl Liar {
                 session,
                 given: Given::Aborted,
             },
-            1 => Message::Endorse {
+            1 => Message::Endorse(Endorse {
                 session,
                 sequence,
+                chain: proposal.promise.chain,
                 signature: Signature([7; 64]),
-            },
+            }),
             2 => Message::Behind { session, from: 0 },
             3 => Message::Refuse(Box::new(Contradiction::sign(
                 &self.key,
