@@ -7,12 +7,12 @@
 
 use crate::{message::Message, node::Node};
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use plenary_types::PublicKey;
 use plenary_validator::guard::HANDLER_LIMIT;
 use std::{
     io,
-    sync::{Arc, mpsc},
+    sync::{Arc, Weak, mpsc},
     thread,
     time::Instant,
 };
@@ -37,9 +37,11 @@ pub struct Inbox {
 pub struct Worker(Arc<Work>);
 
 struct Work {
-    node: Arc<Node>,
+    /// Weak, so that a handler that does not come back keeps no file open for ever.
+    node: Weak<Node>,
     queue: Mutex<mpsc::Receiver<Heard>>,
     turn: Mutex<Turn>,
+    idle: Condvar,
 }
 
 /// Which thread's turn it is, and since when it is at a message.
@@ -47,6 +49,7 @@ struct Work {
 struct Turn {
     thread: u64,
     since: Option<Instant>,
+    stopped: bool,
 }
 
 /// An inbox of `node`, and its worker, which has begun.
@@ -57,9 +60,10 @@ struct Turn {
 pub fn start(node: Arc<Node>) -> io::Result<(Inbox, Worker)> {
     let (queue, messages) = mpsc::sync_channel(MAX_WAITING);
     let work = Arc::new(Work {
-        node: node.clone(),
+        node: Arc::downgrade(&node),
         queue: Mutex::new(messages),
         turn: Mutex::default(),
+        idle: Condvar::new(),
     });
     spawn(work.clone(), 0)?;
     Ok((Inbox { node, queue }, Worker(work)))
@@ -97,15 +101,21 @@ impl Worker {
             return;
         }
         tracing::error!("a step that another node proposed does not come back");
-        *turn = Turn {
-            thread: turn.thread + 1,
-            since: None,
-        };
-        if let Err(error) = spawn(self.0.clone(), turn.thread) {
-            self.0
-                .node
-                .fail(format_args!("no thread for other nodes' steps: {error}"));
+        turn.thread += 1;
+        turn.since = None;
+        if let Err(error) = spawn(self.0.clone(), turn.thread)
+            && let Some(node) = self.0.node.upgrade()
+        {
+            node.fail(format_args!("no thread for other nodes' steps: {error}"));
         }
+    }
+
+    /// Ends the work, once the message that it is at is done, if that comes back.
+    pub fn stop(&self) {
+        let mut turn = self.0.turn.lock();
+        turn.stopped = true;
+        let busy = |turn: &mut Turn| turn.since.is_some();
+        self.0.idle.wait_while_for(&mut turn, busy, HANDLER_LIMIT);
     }
 }
 
@@ -121,16 +131,30 @@ impl Work {
             let Ok(heard) = self.queue.lock().recv() else {
                 return;
             };
-            self.turn.lock().since = Some(Instant::now());
-            match heard {
-                Heard::Message(from, message) => self.node.take_in(from, message),
-                Heard::Met(peer) => self.node.met(peer),
+            {
+                let mut turn = self.turn.lock();
+                if turn.stopped {
+                    return;
+                }
+                turn.since = Some(Instant::now());
             }
+            self.work(heard);
             let mut turn = self.turn.lock();
             if turn.thread != thread {
                 return;
             }
             turn.since = None;
+            self.idle.notify_all();
+        }
+    }
+
+    fn work(&self, heard: Heard) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        match heard {
+            Heard::Message(from, message) => node.take_in(from, message),
+            Heard::Met(peer) => node.met(peer),
         }
     }
 }

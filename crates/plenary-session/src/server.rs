@@ -127,6 +127,7 @@ pub struct SessionNode {
     stopping: watch::Sender<bool>,
     server: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
+    worker: Arc<Worker>,
 }
 
 /// What is around a node; put together after it, for all of it calls the node.
@@ -247,6 +248,7 @@ pub async fn start(
     })?;
     let _ = world.submitter.set(submitter);
     let (inbox, worker) = inbox::start(node.clone()).map_err(StartError::Thread)?;
+    let worker = Arc::new(worker);
     *world.inbox.write() = Some(inbox);
     let peers = peers::start(
         peers::Config {
@@ -272,7 +274,7 @@ pub async fn start(
     let server = tokio::spawn(serve(listener, api, stopped));
     let tasks = vec![
         tokio::spawn(watch_failures(node.clone(), follower.clone(), failure)),
-        tokio::spawn(tick(node.clone(), worker)),
+        tokio::spawn(tick(node.clone(), worker.clone())),
     ];
     Ok(SessionNode {
         node,
@@ -282,6 +284,7 @@ pub async fn start(
         stopping,
         server,
         tasks,
+        worker,
     })
 }
 
@@ -360,7 +363,7 @@ async fn watch_failures(
     }
 }
 
-async fn tick(node: Arc<Node>, worker: Worker) {
+async fn tick(node: Arc<Node>, worker: Arc<Worker>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -398,10 +401,14 @@ impl SessionNode {
             task.abort();
         }
         self.follower.stop().await;
-        let node = self.node;
-        // A thread that panicked has stopped as well.
-        let _ = tokio::task::spawn_blocking(move || node.stop()).await;
         self.world.inbox.write().take();
+        let (node, worker) = (self.node, self.worker);
+        let stop = move || {
+            worker.stop();
+            node.stop();
+        };
+        // A thread that panicked has stopped as well.
+        let _ = tokio::task::spawn_blocking(stop).await;
         let peers = self.world.peers.write().take();
         if let Some(peers) = peers {
             peers.stop().await;
