@@ -45,7 +45,7 @@ pub use response::IntoResponse;
 #[doc(hidden)]
 pub use serde;
 pub use service::{Route, Service, SessionRole};
-pub use session::Session;
+pub use session::{Session, Undo};
 pub use state::{Layered, StateError, StateView};
 pub use table::Table;
 

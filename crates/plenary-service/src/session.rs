@@ -6,7 +6,8 @@ use crate::{
     executor::{ExecuteError, Execution, Executor, Simulation, unanswered},
     state::StateView,
 };
-use plenary_types::{Author, Operation, Request, SessionId, Timestamp};
+use bytes::Bytes;
+use plenary_types::{Author, Operation, Request, SessionId, StateKey, Timestamp};
 use std::sync::Arc;
 
 /// What a session has written so far: an overlay over whatever state its next operation runs on.
@@ -15,6 +16,10 @@ pub struct Session {
     id: SessionId,
     writes: Arc<Writes>,
 }
+
+/// What a session had written, before its last operation, to the keys that this one wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undo(Vec<(StateKey, Option<Option<Bytes>>)>);
 
 impl Session {
     /// A session before its first operation, whose name it has.
@@ -123,9 +128,25 @@ impl Session {
         executor.read_over(view, &self.writes, request, now)
     }
 
-    /// Adds an operation's writes.
-    pub fn keep(&mut self, writes: Writes) {
-        Arc::make_mut(&mut self.writes).extend(writes);
+    /// Adds an operation's writes; gives what [takes them back](Self::take_back).
+    pub fn keep(&mut self, writes: Writes) -> Undo {
+        let all = Arc::make_mut(&mut self.writes);
+        let replaced = writes.into_iter().map(|(key, value)| {
+            let before = all.insert(key.clone(), value);
+            (key, before)
+        });
+        Undo(replaced.collect())
+    }
+
+    /// Takes the writes of its last operation back.
+    pub fn take_back(&mut self, Undo(replaced): Undo) {
+        let all = Arc::make_mut(&mut self.writes);
+        for (key, before) in replaced {
+            match before {
+                Some(value) => all.insert(key, value),
+                None => all.remove(&key),
+            };
+        }
     }
 
     pub(crate) fn overlay(&self) -> &Arc<Writes> {

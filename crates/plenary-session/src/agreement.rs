@@ -19,6 +19,10 @@ pub struct Agreement {
 struct Reached {
     durable: bool,
     endorsements: Vec<Endorsement>,
+    /// Somebody relies on the step that this node cannot ask: see [`rival`](crate::rival).
+    firm: bool,
+    /// Another step has taken its place.
+    void: bool,
 }
 
 impl Agreement {
@@ -65,12 +69,40 @@ impl Agreement {
     /// Whether the step may be answered.
     pub fn holds(&self) -> bool {
         let reached = self.reached.lock();
-        reached.durable && reached.endorsements.len() >= self.needed
+        reached.durable && reached.endorsements.len() >= self.needed && !reached.void
     }
 
     /// Whether as many others agree as are needed.
     pub fn is_endorsed(&self) -> bool {
-        self.reached.lock().endorsements.len() >= self.needed
+        let reached = self.reached.lock();
+        reached.endorsements.len() >= self.needed && !reached.void
+    }
+
+    /// From now on another node, or this one before a crash, may rely on the step.
+    pub fn stand_firm(&self) {
+        self.reached.lock().firm = true;
+    }
+
+    /// Whether somebody may rely on the step: another node, or the client that was answered.
+    pub fn is_firm(&self) -> bool {
+        let reached = self.reached.lock();
+        reached.firm || reached.endorsements.len() >= self.needed
+    }
+
+    /// Gives the step up for another one, unless as many agree as are needed: then it may have been
+    /// answered. Says whether it is given up.
+    pub fn give_way(&self) -> bool {
+        let mut reached = self.reached.lock();
+        reached.void |= reached.endorsements.len() < self.needed;
+        let void = reached.void;
+        drop(reached);
+        self.feed.bell.ring();
+        void
+    }
+
+    /// Whether another step has taken its place.
+    pub fn is_void(&self) -> bool {
+        self.reached.lock().void
     }
 
     /// Whether a node has endorsed it.

@@ -102,6 +102,8 @@ impl Node {
         let agreement = &last.agreement;
         agreement.retain(|endorsement| endorsement.verify(&genesis, &chain));
         if !agreement.is_endorsed() {
+            // The client may have been answered by another node, or before this one was restarted.
+            self.ask_again(live, last);
             return Err(self.lacks_participation(agreement));
         }
         let operations = live.operations();
@@ -186,7 +188,7 @@ impl Node {
         let mut rerun = Vec::with_capacity(again.len());
         for (before, (operation, writes)) in before.into_iter().zip(again) {
             rerun.push(Rerun {
-                step: self.promise(entry, &mut live, operation, writes, height),
+                step: self.propose(entry, &mut live, operation, writes, height),
                 before: before.response,
             });
         }

@@ -1,15 +1,18 @@
 //! The proof that a session node gave a wrong answer.
 //!
-//! Whoever has the ledger can check it: run the operations on the state at the promise's height,
-//! and compare the last response with the one that the promise signs. The node that found it signs it too, so
-//! that nobody brings up contradictions that nobody stands for.
+//! Whoever has the ledger can check it exactly. The wrong step's node has signed, with its proposal, all
+//! that its response follows from: the requests and responses before, and when and on which height each
+//! of them ran. So run each operation at its own time, on the state at its own height and on what those
+//! before have written, and compare the last response. The node that found it signs it too, so that
+//! nobody brings up contradictions that nobody stands for.
 
 use bytes::{BufMut, Bytes};
 use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
 use parking_lot::Mutex;
 use plenary_types::{
     Digest, Genesis, GenesisHash, Operation, PrivateKey, Promise, PublicKey, Signature,
-    limits::MAX_OPERATIONS, session::chain_digest,
+    limits::MAX_OPERATIONS,
+    session::{EMPTY_HISTORY, Moment, chain_digest, history_link},
 };
 use serde::Serialize;
 use std::{
@@ -27,9 +30,11 @@ const MOST: usize = 1_000;
 /// A step that a session node promised, and that another one, running the same, answers otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
-    /// The word of the node that is contradicted.
+    /// The step that is contradicted, as its node proposed it.
     pub promise: Promise,
-    /// The session's operations up to the step, as the promise signs them.
+    /// The final heights that the steps before it ran on, as the proposal signs them.
+    pub heights: Vec<u64>,
+    /// The session's operations up to the step, as the proposal signs them.
     pub operations: Vec<Operation>,
     /// The first difference, in words.
     pub difference: String,
@@ -40,11 +45,12 @@ pub struct Contradiction {
 }
 
 impl Contradiction {
-    /// Contradicts a promise.
+    /// Contradicts a step that a node proposed.
     pub fn sign(
         key: &PrivateKey,
         genesis: &GenesisHash,
         promise: Promise,
+        heights: Vec<u64>,
         operations: Vec<Operation>,
         difference: &impl ToString,
     ) -> Self {
@@ -56,6 +62,7 @@ impl Contradiction {
         difference.truncate(end.unwrap_or_default());
         let mut contradiction = Self {
             promise,
+            heights,
             operations,
             difference,
             finder: key.public_key(),
@@ -65,17 +72,31 @@ impl Contradiction {
         contradiction
     }
 
-    /// Whether both signatures hold and are session nodes' of the network, and the operations are
-    /// those that were promised. Which of the two is right, running them again shows.
+    /// Whether both signatures hold and are session nodes' of the network, and the operations, their
+    /// times and their heights are those that were proposed. Which of the two is right, running them
+    /// again shows.
     #[must_use]
     pub fn verify(&self, genesis: &Genesis) -> bool {
         let hash = genesis.hash();
+        let Some((last, before)) = self.operations.split_last() else {
+            return false;
+        };
         genesis.is_session_node(&self.promise.node)
             && genesis.is_session_node(&self.finder)
-            && self.operations.len() == self.promise.sequence as usize + 1
+            && (before.len(), before.len()) == (self.promise.sequence as usize, self.heights.len())
             && chain_digest(&self.operations) == self.promise.chain
-            && self.promise.verify(&hash)
+            && last.time == self.promise.time
+            && self.promise.verify_proposal(&hash, &self.history())
             && self.finder.verify(&self.message(&hash), &self.signature)
+    }
+
+    /// The digest of the moments of the steps before.
+    fn history(&self) -> Digest {
+        let moments = self.operations.iter().zip(&self.heights);
+        moments.fold(EMPTY_HISTORY, |history, (operation, height)| {
+            let (time, height) = (operation.time, *height);
+            history_link(&history, Moment { time, height })
+        })
     }
 
     fn message(&self, genesis: &GenesisHash) -> Vec<u8> {
@@ -91,6 +112,7 @@ impl Contradiction {
 impl Write for Contradiction {
     fn write(&self, buf: &mut impl BufMut) {
         self.promise.write(buf);
+        self.heights.write(buf);
         self.operations.write(buf);
         self.difference.as_bytes().to_vec().write(buf);
         self.finder.write(buf);
@@ -102,6 +124,7 @@ impl EncodeSize for Contradiction {
     fn encode_size(&self) -> usize {
         let text = self.difference.len();
         self.promise.encode_size()
+            + self.heights.encode_size()
             + self.operations.encode_size()
             + text.encode_size()
             + text
@@ -116,6 +139,7 @@ impl Read for Contradiction {
         let text = |bytes: Bytes| String::from_utf8(bytes.into());
         Ok(Self {
             promise: Promise::read(buf)?,
+            heights: Vec::read_cfg(buf, &(RangeCfg::from(0..MAX_OPERATIONS), ()))?,
             operations: Vec::read_cfg(buf, &(RangeCfg::from(1..=MAX_OPERATIONS), ()))?,
             difference: text(Bytes::read_cfg(
                 buf,
@@ -135,7 +159,7 @@ pub struct Described {
     pub node: PublicKey,
     /// Its name in the genesis.
     pub name: Option<String>,
-    /// The session and the step.
+    /// The session and the step, as the node proposed it.
     pub promise: Promise,
     /// The first difference.
     pub difference: String,

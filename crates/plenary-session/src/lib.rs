@@ -24,6 +24,7 @@ pub mod peers;
 pub mod record;
 mod recovery;
 pub mod replica;
+pub mod rival;
 mod server;
 pub mod session;
 pub mod sessions;

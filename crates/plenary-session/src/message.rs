@@ -23,10 +23,15 @@ pub enum Owner {
 pub struct Proposal {
     /// Who may work in the session.
     pub owner: Owner,
-    /// The originator's word: session, sequence, time and chain.
+    /// The originator's word to the others: session, sequence, time, height and chain, signed as a
+    /// proposal.
     pub promise: Promise,
+    /// The digest of the moments of the steps before it, which is signed as well.
+    pub history: Digest,
     /// Request, author, time, reads and response.
     pub operation: Operation,
+    /// Whether the sender stands firm on it where it has a [`rival`](crate::rival).
+    pub firm: bool,
 }
 
 /// A step that the sender agrees with.
@@ -135,13 +140,15 @@ impl Write for Proposal {
     fn write(&self, buf: &mut impl BufMut) {
         self.owner.write(buf);
         self.promise.write(buf);
+        self.history.write(buf);
         self.operation.write(buf);
+        self.firm.write(buf);
     }
 }
 
 impl EncodeSize for Proposal {
     fn encode_size(&self) -> usize {
-        self.owner.encode_size() + self.promise.encode_size() + self.operation.encode_size()
+        self.owner.encode_size() + self.promise.encode_size() + 32 + self.operation.encode_size() + 1
     }
 }
 
@@ -151,7 +158,9 @@ impl Read for Proposal {
         Ok(Self {
             owner: Owner::read(buf)?,
             promise: Promise::read(buf)?,
+            history: Digest::read(buf)?,
             operation: Operation::read(buf)?,
+            firm: bool::read(buf)?,
         })
     }
 }

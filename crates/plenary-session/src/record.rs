@@ -17,7 +17,7 @@ const MAX_WRITES: usize = 1 << 16;
 /// A step, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRecord {
-    /// The originator's word.
+    /// What its originator proposed, signed.
     pub promise: Promise,
     /// Request, author, time, reads and response.
     pub operation: Operation,

@@ -14,14 +14,15 @@ use crate::{
     message::{Endorse, Given, Message, Owner, Proposal},
     node::Node,
     record::{Record, StepRecord},
-    session::{Entry, Live, Status, Step},
+    rival::Rank,
+    session::{Entry, Live, Status, Step, history_after},
     step::lock,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use plenary_service::{Difference, StateView, Writes};
+use plenary_service::{Difference, Session, StateView, Writes};
 use plenary_types::{
-    Author, Endorsement, Operation, Outcome, Promise, PublicKey, SessionId, encode,
+    Author, Endorsement, Outcome, Promise, PublicKey, SessionId, encode,
     genesis::ClientSignatures, keys::verify_batch,
 };
 use std::sync::Arc;
@@ -122,6 +123,7 @@ impl Node {
         let Proposal {
             owner,
             promise,
+            history,
             operation,
             ..
         } = proposal;
@@ -132,7 +134,7 @@ impl Node {
         if opens != (promise.sequence == 0) {
             return Err("the first operation of a session names it");
         }
-        let mut signatures = vec![promise.signed(&self.genesis.hash())];
+        let mut signatures = vec![promise.signed_proposal(&self.genesis.hash(), history)];
         match (&operation.author, owner) {
             (Author::Signed(signature), Owner::Client(key)) if signature.key() == *key => {
                 let refused = |_| "the client's signature is not over this request and time";
@@ -167,8 +169,12 @@ impl Node {
             live.clear(entry.id);
         }
         if let Some(known) = live.steps.get(sequence as usize) {
-            let same = known.promise.chain == proposal.promise.chain;
-            if same && known.agreement.is_durable() {
+            let known = known.clone();
+            if Rank::from(&known.promise) != Rank::from(&proposal.promise) {
+                return self.weigh(from, &entry, &mut live, &known, proposal);
+            }
+            if known.agreement.is_durable() {
+                known.agreement.stand_firm();
                 drop(live);
                 self.send(&from, &self.endorsement(&proposal.promise));
             }
@@ -184,6 +190,8 @@ impl Node {
             return Ok(());
         }
         if live.chain_with(&proposal.operation) != proposal.promise.chain {
+            // Where the steps before differ, one of the two may give way.
+            self.ask_for_missing(&from, session, sequence.saturating_sub(1));
             return Err(Refusal::ChainDiffers {
                 session,
                 operations: live.steps.len(),
@@ -191,19 +199,34 @@ impl Node {
                 seen: proposal.promise.chain,
             });
         }
-        let (exact, view) = self.view_at(proposal.promise.height)?;
-        match live
-            .overlay
-            .check(&self.executor, view, &proposal.operation)?
-        {
-            Ok(writes) => self.take(from, &entry, &mut live, proposal, writes),
-            // Promises do not sign what was read.
-            Err(difference) if exact && !matches!(difference, Difference::Read { .. }) => {
-                self.contradict(&live, proposal, &difference);
-            }
-            Err(difference) => tracing::debug!(%session, %difference, "cannot judge a step"),
+        if let Some(writes) = self.judge(&live.steps, &live.overlay, &proposal)? {
+            self.take(from, &entry, &mut live, proposal, writes);
         }
         Ok(())
+    }
+
+    /// Runs a proposed step after `steps`, which have written `overlay`: what it writes, if this node
+    /// gets the same.
+    pub(crate) fn judge(
+        &self,
+        steps: &[Step],
+        overlay: &Session,
+        proposal: &Proposal,
+    ) -> Result<Option<Writes>, Refusal> {
+        let (exact, view) = self.view_at(proposal.promise.height)?;
+        let difference = match overlay.check(&self.executor, view, &proposal.operation)? {
+            Ok(writes) => return Ok(Some(writes)),
+            Err(difference) => difference,
+        };
+        // It must have followed from the same steps; and what was read is not signed.
+        let exact = exact && history_after(steps) == proposal.history;
+        if exact && !matches!(difference, Difference::Read { .. }) {
+            self.contradict(steps, proposal, &difference);
+        } else {
+            let session = proposal.promise.session;
+            tracing::debug!(%session, %difference, "cannot judge a step");
+        }
+        Ok(None)
     }
 
     /// Asks for the steps of a session that this node lacks.
@@ -240,7 +263,7 @@ impl Node {
     }
 
     /// Writes a step down that this node agrees with, and endorses it once it is on disk.
-    fn take(
+    pub(crate) fn take(
         self: &Arc<Self>,
         from: PublicKey,
         entry: &Arc<Entry>,
@@ -256,13 +279,14 @@ impl Node {
         };
         let leaving = Arc::<Mutex<Leaving>>::default();
         let (node, kept) = (self.clone(), leaving.clone());
-        self.keep(entry, live, record, move |agreement| {
+        let step = self.keep(entry, live, record, move |agreement| {
             agreement.durable();
             let message = kept.lock().on_disk();
             if let Some(message) = message {
                 node.send(&from, &message);
             }
         });
+        step.agreement.stand_firm();
         // Signed while the disk works.
         let message = self.endorsement(&promise);
         let message = leaving.lock().signed(message);
@@ -284,13 +308,14 @@ impl Node {
     }
 
     /// Says that another node's step is wrong, to it and to whoever asks.
-    fn contradict(&self, live: &Live, proposal: Proposal, difference: &Difference) {
+    fn contradict(&self, steps: &[Step], proposal: &Proposal, difference: &Difference) {
         let promise = proposal.promise;
-        let mut operations: Vec<Operation> = live.operations();
-        operations.push(proposal.operation);
+        let heights = steps.iter().map(|step| step.promise.height).collect();
+        let operations = steps.iter().map(|step| &*step.operation);
+        let operations = operations.chain([&proposal.operation]).cloned().collect();
         let genesis = self.genesis.hash();
         let contradiction =
-            Contradiction::sign(&self.key, &genesis, promise, operations, difference);
+            Contradiction::sign(&self.key, &genesis, promise, heights, operations, difference);
         tracing::warn!(node = %promise.node, session = %promise.session, sequence = promise.sequence, %difference,
             "a session node's answer is wrong");
         self.metrics.contradictions.inc();

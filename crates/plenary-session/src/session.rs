@@ -13,17 +13,18 @@ use crate::{
     agreement::Agreement,
     feed::{Event, Feed},
     message::{Given, Message, Owner, Proposal},
+    rival::Rank,
     record::{Record, StepRecord},
 };
 use parking_lot::Mutex;
-use plenary_service::Writes;
+use plenary_service::{Undo, Writes};
 use plenary_types::{
-    Digest, Operation, OperationId, Outcome, Promise, SessionId, Timestamp, Transaction,
-    TransactionHash,
-    session::{EMPTY_CHAIN, chain_digest, chain_link},
+    Digest, Operation, OperationId, Outcome, Promise, PublicKey, SessionId, Timestamp,
+    Transaction, TransactionHash,
+    session::{EMPTY_CHAIN, EMPTY_HISTORY, chain_digest, chain_link, history_link},
 };
 use plenary_validator::finality::Landed;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A session that a node has, and what happened in it.
 pub struct Entry {
@@ -45,8 +46,10 @@ pub struct Entry {
 pub struct Step {
     /// Request, author, time, reads and response.
     pub operation: Arc<Operation>,
-    /// Its originator's word.
+    /// What its originator proposed, signed.
     pub promise: Promise,
+    /// The digest of the moments of the steps before it.
+    pub history: Digest,
     /// Who stands for it.
     pub agreement: Arc<Agreement>,
 }
@@ -57,7 +60,9 @@ impl Step {
         Message::Propose(Box::new(Proposal {
             owner,
             promise: self.promise,
+            history: self.history,
             operation: Operation::clone(&self.operation),
+            firm: self.agreement.is_firm(),
         }))
     }
 }
@@ -108,6 +113,10 @@ pub struct Live {
     pub size: usize,
     /// What its operations have written so far.
     pub overlay: plenary_service::Session,
+    /// Takes the last step's writes back.
+    undo: Undo,
+    /// The nodes that stand firm on another last step than this node's.
+    pub rivals: BTreeMap<PublicKey, Rank>,
 }
 
 impl fmt::Debug for Entry {
@@ -133,6 +142,8 @@ impl Entry {
                 steps: Vec::new(),
                 size: 0,
                 overlay: plenary_service::Session::open(id),
+                undo: Undo::default(),
+                rivals: BTreeMap::new(),
             }),
         }
     }
@@ -160,8 +171,12 @@ impl Entry {
                 match record {
                     Record::Opened { .. } => {}
                     Record::Step(step) => {
+                        if step.promise.sequence < live.next() {
+                            live.pop();
+                        }
                         let step = live.push(*step, needed, &entry.feed);
                         step.agreement.durable();
+                        step.agreement.stand_firm();
                     }
                     Record::Committing(transaction) => {
                         live.status = Status::Committing(transaction.hash());
@@ -234,6 +249,11 @@ impl Live {
         before.map_or(EMPTY_CHAIN, |step| step.promise.chain)
     }
 
+    /// The digest of its steps' moments.
+    pub fn history(&self) -> Digest {
+        history_after(&self.steps)
+    }
+
     /// The digest that its chain has with one more operation.
     pub fn chain_with(&self, operation: &Operation) -> Digest {
         chain_link(&self.chain(), operation)
@@ -270,14 +290,35 @@ impl Live {
         self.status == Status::Open && !self.closing
     }
 
+    /// The chain, and what was written, before the last step.
+    pub fn before_last(&self) -> (Digest, plenary_service::Session) {
+        let mut overlay = self.overlay.clone();
+        overlay.take_back(self.undo.clone());
+        (self.chain_before_last(), overlay)
+    }
+
+    /// Takes the last step away, for another one to take its place. Once, after each that is added.
+    pub fn pop(&mut self) {
+        if let Some(last) = self.steps.pop() {
+            self.size -= operation_size(&last.operation);
+            self.overlay.take_back(std::mem::take(&mut self.undo));
+        }
+    }
+
     /// Adds a step, of which nobody but this node's memory knows yet.
     pub fn push(&mut self, step: StepRecord, needed: usize, feed: &Arc<Feed>) -> Step {
         let agreement = Arc::new(Agreement::new(self.next(), needed, feed.clone()));
-        self.overlay.keep(step.writes);
+        if let Some(last) = self.steps.last() {
+            // Its client goes on from it.
+            last.agreement.stand_firm();
+        }
+        self.undo = self.overlay.keep(step.writes);
+        self.rivals.clear();
         self.size += operation_size(&step.operation);
         let step = Step {
             operation: Arc::new(step.operation),
             promise: step.promise,
+            history: self.history(),
             agreement,
         };
         self.steps.push(step.clone());
@@ -290,6 +331,7 @@ impl Live {
         self.steps.clear();
         self.size = 0;
         self.overlay = plenary_service::Session::resume(id, Writes::new());
+        self.rivals.clear();
     }
 
     /// Layer 1 has decided: the event to tell of.
@@ -313,6 +355,14 @@ impl Live {
         self.closing = false;
         event
     }
+}
+
+/// The digest of the moments of a session's first steps.
+pub fn history_after(steps: &[Step]) -> Digest {
+    let last = steps.last();
+    last.map_or(EMPTY_HISTORY, |last| {
+        history_link(&last.history, last.promise.moment())
+    })
 }
 
 /// The bytes that an operation adds to its session's transaction.

@@ -2,9 +2,9 @@
 //!
 //! Simulation consensus (Algorithm 1 of the paper): the originator runs the request and makes the
 //! operation; the other session nodes run it as well and compare ([`replica`](crate::replica)).
-//! What a step costs: the client's signature is checked and the promise signed; one wait for the
-//! disk, shared with all that wait; and where others are needed, one round trip to them at the same
-//! time.
+//! What a step costs: the client's signature is checked, the proposal signed, and with the answer the
+//! promise; one wait for the disk, shared with all that wait; and where others are needed, one round
+//! trip to them at the same time.
 //!
 //! Deviation from the paper: nobody waits for a node that is not needed, and a step is answered
 //! without any vote: what is wrong with it is found by those that run it, and by layer 1.
@@ -23,6 +23,7 @@ use plenary_types::{
     Author, Commitment, Digest, Operation, OperationId, Promise, Request, Response, SessionId,
     Signature, encode,
     limits::{MAX_OPERATIONS, MAX_TRANSACTION_BYTES},
+    session::Moment,
 };
 use plenary_validator::{error::Refusal as Layer1Refusal, lookup::transaction_at};
 use std::{sync::Arc, time::Duration};
@@ -132,10 +133,7 @@ impl Node {
         let mut live = lock(entry)?;
         let id = asked.author.operation();
         if let Some(step) = live.step_of(&id) {
-            if !step.agreement.is_endorsed() {
-                // What was sent before may be lost, or its originator gone.
-                self.tell(&step.proposal(live.owner));
-            }
+            self.ask_again(&live, step);
             return same(entry, step, &asked.request);
         }
         if !live.steps.is_empty() || entry.id != id.into() {
@@ -157,12 +155,19 @@ impl Node {
                 if live.size + operation_size(&operation) > MAX_SESSION_BYTES {
                     return Err(full(entry));
                 }
-                let step = self.promise(entry, &mut live, operation, writes, tip.height);
+                let step = self.propose(entry, &mut live, operation, writes, tip.height);
                 Ok(Ran::Stepped(Stepped {
                     entry: entry.clone(),
                     step,
                 }))
             }
+        }
+    }
+
+    /// Proposes a step again: what was sent before may be lost, or its originator gone.
+    pub(crate) fn ask_again(&self, live: &Live, step: &Step) {
+        if !step.agreement.is_endorsed() {
+            self.tell(&step.proposal(live.owner));
         }
     }
 
@@ -178,9 +183,9 @@ impl Node {
         Ok((tip.height, execution))
     }
 
-    /// Makes an operation the session's next step: promises it, writes it down, and proposes it to
-    /// the others.
-    pub(crate) fn promise(
+    /// Makes an operation the session's next step: writes it down, and proposes it to the others.
+    /// What is promised to the client is signed with its answer, once enough of them agree.
+    pub(crate) fn propose(
         &self,
         entry: &Arc<Entry>,
         live: &mut Live,
@@ -188,13 +193,14 @@ impl Node {
         writes: Writes,
         height: u64,
     ) -> Step {
-        let promise = Promise::sign(
+        let time = operation.time;
+        let promise = Promise::propose(
             &self.key,
             &self.genesis.hash(),
+            &live.history(),
             entry.id,
             live.next(),
-            operation.time,
-            height,
+            Moment { time, height },
             live.chain_with(&operation),
         );
         if self.others().next().is_some() {
@@ -202,7 +208,9 @@ impl Node {
             self.tell(&Message::Propose(Box::new(Proposal {
                 owner: live.owner,
                 promise,
+                history: live.history(),
                 operation: operation.clone(),
+                firm: self.needed() == 0,
             })));
         }
         let record = StepRecord {

@@ -40,6 +40,25 @@ pub fn chain_digest<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> 
         .fold(EMPTY_CHAIN, |chain, next| chain_link(&chain, next))
 }
 
+/// When a step ran, and on which state: with its request and the steps before, all that its response
+/// follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// What its handler saw as "now".
+    pub time: Timestamp,
+    /// The final height that it ran on.
+    pub height: u64,
+}
+
+/// The digest of no moments.
+pub const EMPTY_HISTORY: Digest = Digest([0; 32]);
+
+/// The digest of the moments that `previous` is the digest of, with one more.
+pub fn history_link(previous: &Digest, Moment { time, height }: Moment) -> Digest {
+    let (time, height) = (time.0.to_be_bytes(), height.to_be_bytes());
+    Digest::of("plenary history", &[&previous.0, &time, &height])
+}
+
 /// A client's signature over the whole chain of operations it saw: it cannot be given an order,
 /// or a response, that the client did not see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +191,8 @@ impl Endorsement {
 }
 
 /// A session node's word for a step: if the session is committed, it is with this chain. Comes with
-/// every answer, as text in `Plenary-Promise`.
+/// every answer, as text in `Plenary-Promise`. Session nodes [propose](Self::propose) steps to each
+/// other in the same words, under a signature of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promise {
     /// The session node that answered.
@@ -200,6 +220,11 @@ codec!(Promise {
     signature
 });
 
+/// What a promise's signature begins with.
+const PROMISED: &[u8] = b"plenary promise 1\n";
+/// What a proposal's does.
+const PROPOSED: &[u8] = b"plenary proposal 1\n";
+
 impl Promise {
     /// Promises a step.
     pub fn sign(
@@ -211,37 +236,106 @@ impl Promise {
         height: u64,
         chain: Digest,
     ) -> Self {
-        let mut promise = Self {
-            node: key.public_key(),
+        let unsigned = Self::unsigned(key.public_key(), session, sequence, time, height, chain);
+        unsigned.give(key, genesis)
+    }
+
+    /// Proposes a step to other session nodes, in the same words, after steps whose moments have the
+    /// digest `history`. That is no promise: where they agree on another step, nobody has broken his
+    /// word.
+    pub fn propose(
+        key: &PrivateKey,
+        genesis: &GenesisHash,
+        history: &Digest,
+        session: SessionId,
+        sequence: u32,
+        Moment { time, height }: Moment,
+        chain: Digest,
+    ) -> Self {
+        let mut proposed =
+            Self::unsigned(key.public_key(), session, sequence, time, height, chain);
+        proposed.signature = key.sign(&proposed.proposal(genesis, history));
+        proposed
+    }
+
+    /// When its step ran.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            time: self.time,
+            height: self.height,
+        }
+    }
+
+    fn unsigned(
+        node: PublicKey,
+        session: SessionId,
+        sequence: u32,
+        time: Timestamp,
+        height: u64,
+        chain: Digest,
+    ) -> Self {
+        Self {
+            node,
             session,
             sequence,
             time,
             height,
             chain,
             signature: Signature([0; 64]),
-        };
-        promise.signature = key.sign(&promise.message(genesis));
-        promise
+        }
     }
 
-    /// Whether the signature is the node's on the network of `genesis`. Whether the node is one of
-    /// the network's is another question.
+    /// The same step, promised to its client by the node with `key`, whoever proposed it.
+    #[must_use]
+    pub fn give(&self, key: &PrivateKey, genesis: &GenesisHash) -> Self {
+        let mut given = Self {
+            node: key.public_key(),
+            ..*self
+        };
+        given.signature = key.sign(&given.message(PROMISED, genesis));
+        given
+    }
+
+    /// Whether the signature is the node's on the network of `genesis`, and is a promise's. Whether
+    /// the node is one of the network's is another question.
     #[must_use]
     pub fn verify(&self, genesis: &GenesisHash) -> bool {
         self.signed(genesis).verify()
     }
 
-    /// The signature, to be verified together with others.
+    /// The signature of a promise, to be verified together with others.
     pub fn signed(&self, genesis: &GenesisHash) -> Signed {
         Signed {
             key: self.node,
             signature: self.signature,
-            message: self.message(genesis),
+            message: self.message(PROMISED, genesis),
         }
     }
 
-    fn message(&self, genesis: &GenesisHash) -> Vec<u8> {
-        let mut message = b"plenary promise 1\n".to_vec();
+    /// Whether the signature is the node's on the network of `genesis`, and is a
+    /// [proposal](Self::propose)'s after steps with this history.
+    #[must_use]
+    pub fn verify_proposal(&self, genesis: &GenesisHash, history: &Digest) -> bool {
+        self.signed_proposal(genesis, history).verify()
+    }
+
+    /// A [proposal](Self::propose)'s signature, to be verified together with others.
+    pub fn signed_proposal(&self, genesis: &GenesisHash, history: &Digest) -> Signed {
+        Signed {
+            key: self.node,
+            signature: self.signature,
+            message: self.proposal(genesis, history),
+        }
+    }
+
+    fn proposal(&self, genesis: &GenesisHash, history: &Digest) -> Vec<u8> {
+        let mut message = self.message(PROPOSED, genesis);
+        message.extend_from_slice(&history.0);
+        message
+    }
+
+    fn message(&self, kind: &[u8], genesis: &GenesisHash) -> Vec<u8> {
+        let mut message = kind.to_vec();
         message.extend_from_slice(&genesis.0);
         message.extend_from_slice(&self.session.0);
         message.extend_from_slice(&self.sequence.to_be_bytes());

@@ -1,6 +1,6 @@
 //! How steps and endings read over HTTP.
 
-use crate::{feed::Feed, node::Node, step::Stepped};
+use crate::{agreement::Agreement, feed::Feed, node::Node, step::Stepped};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -21,32 +21,39 @@ use super::{Api, decided, refuse};
 /// How long a step waits for the others that it needs.
 const PARTICIPATION: Duration = Duration::from_secs(2);
 
-/// Waits until a step may be answered: it is durable, and those agree that must.
-pub(super) async fn agreed(node: &Node, stepped: &Stepped) -> Result<(), Failure> {
-    let agreement = stepped.agreement();
-    let held = until(&stepped.entry.feed, PARTICIPATION, || agreement.holds()).await;
-    match held {
-        true => Ok(()),
-        false => Err(refuse(node.lacks_participation(agreement))),
+/// Waits until a step may be answered: it is durable, and those agree that must. Gives
+/// the step that it is then: another one may have taken its place.
+pub(super) async fn agreed(node: &Node, stepped: Stepped) -> Result<Stepped, Failure> {
+    settled(node, stepped, Agreement::holds).await
+}
+
+/// Waits until those agree on a step that must, wherever it is on this node's disk. Gives the step
+/// that it is then.
+pub(super) async fn endorsed(node: &Node, stepped: Stepped) -> Result<Stepped, Failure> {
+    settled(node, stepped, Agreement::is_endorsed).await
+}
+
+async fn settled(
+    node: &Node,
+    mut stepped: Stepped,
+    holds: impl Fn(&Agreement) -> bool,
+) -> Result<Stepped, Failure> {
+    let deadline = Instant::now() + PARTICIPATION;
+    loop {
+        let agreement = stepped.agreement();
+        let settled = || holds(agreement) || agreement.is_void();
+        if !until(&stepped.entry.feed, deadline, settled).await {
+            return Err(refuse(node.lacks_participation(agreement)));
+        }
+        if !agreement.is_void() {
+            return Ok(stepped);
+        }
+        stepped = node.instead_of(&stepped).map_err(refuse)?;
     }
 }
 
-/// Waits until those agree on a step that must, wherever it is on this node's disk.
-pub(super) async fn endorsed(node: &Node, stepped: &Stepped) -> Result<(), Failure> {
-    let agreement = stepped.agreement();
-    let held = until(&stepped.entry.feed, PARTICIPATION, || {
-        agreement.is_endorsed()
-    })
-    .await;
-    match held {
-        true => Ok(()),
-        false => Err(refuse(node.lacks_participation(agreement))),
-    }
-}
-
-/// Whether something comes to hold within a time.
-async fn until(feed: &Feed, limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
+/// Whether something comes to hold in time.
+async fn until(feed: &Feed, deadline: Instant, mut holds: impl FnMut() -> bool) -> bool {
     let held = feed.bell.until(|| holds().then_some(()));
     tokio::time::timeout_at(deadline, held).await.is_ok()
 }
@@ -63,7 +70,8 @@ pub(super) fn step(node: &Node, stepped: &Stepped) -> Response {
     set(headers, "plenary-finality", finality);
     set(headers, "plenary-session", session);
     set(headers, "plenary-sequence", step.promise.sequence);
-    set(headers, "plenary-promise", step.promise);
+    let promise = step.promise.give(&node.key, &node.genesis.hash());
+    set(headers, "plenary-promise", promise);
     set(headers, "plenary-height", step.promise.height);
     let own = step.promise.node == node.key.public_key();
     if own && step.promise.sequence == 0 && step.operation.client().is_none() {

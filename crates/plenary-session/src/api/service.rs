@@ -98,7 +98,7 @@ async fn finish_step(api: &Api, ran: Ran) -> Result<Response, Failure> {
     match ran {
         Ran::Refused(response) => Ok(to_http(response)),
         Ran::Stepped(stepped) => {
-            answer::agreed(&api.node, &stepped).await?;
+            let stepped = answer::agreed(&api.node, stepped).await?;
             Ok(answer::step(&api.node, &stepped))
         }
     }
@@ -122,7 +122,7 @@ async fn commit(
         Ran::Refused(response) => return Ok(to_http(response)),
         Ran::Stepped(stepped) => stepped,
     };
-    answer::endorsed(&api.node, &stepped).await?;
+    let stepped = answer::endorsed(&api.node, stepped).await?;
     api.node
         .commit(entry, Word::Closing(signature))
         .map_err(refuse)?;

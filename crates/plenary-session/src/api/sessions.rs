@@ -6,7 +6,7 @@ use crate::{
     error::Refusal,
     message::Owner,
     session::{Entry, Live, Status, Step},
-    step::lock,
+    step::{Stepped, lock},
 };
 use axum::{
     Json,
@@ -126,10 +126,14 @@ pub(super) async fn commit(
         return committed(&api, id, transaction, &landed);
     }
     let Owned { entry, headers } = owned(&api, id, http).await?;
-    let last = lock(&entry).map_err(refuse)?.steps.last().cloned();
+    let last = {
+        let live = lock(&entry).map_err(refuse)?;
+        let last = live.steps.last().cloned();
+        last.inspect(|last| api.node.ask_again(&live, last))
+    };
     if let Some(step) = last {
         let entry = entry.clone();
-        answer::endorsed(&api.node, &crate::step::Stepped { entry, step }).await?;
+        answer::endorsed(&api.node, Stepped { entry, step }).await?;
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
@@ -195,19 +199,20 @@ pub(super) async fn rebase(
     let rerun = tokio::time::timeout(REBASE, rerun).await;
     let rerun = rerun.map_err(|_| refuse(Refusal::Busy(id)))?;
     let rerun = rerun.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))?;
-    let rerun = rerun.map_err(refuse)?;
-    if let Some(Rerun { step, .. }) = rerun.last().cloned() {
-        let entry = entry.clone();
-        answer::agreed(&api.node, &crate::step::Stepped { entry, step }).await?;
+    let mut rerun = rerun.map_err(refuse)?;
+    if let Some(Rerun { step: last, .. }) = rerun.last_mut() {
+        let (entry, step) = (entry.clone(), last.clone());
+        *last = answer::agreed(&api.node, Stepped { entry, step }).await?.step;
     }
-    let steps: Vec<Value> = rerun.iter().map(changed).collect();
+    let steps: Vec<Value> = rerun.iter().map(|rerun| changed(&api, rerun)).collect();
     let chain = rerun.last().map(|last| last.step.promise.chain);
     Ok(Json(
         json!({ "session": id, "steps": steps, "chain": chain }),
     ))
 }
 
-fn changed(rerun: &Rerun) -> Value {
+fn changed(api: &Api, rerun: &Rerun) -> Value {
+    let (key, genesis) = (&api.node.key, api.node.genesis.hash());
     let operation = &rerun.step.operation;
     json!({
         "sequence": rerun.step.promise.sequence,
@@ -216,7 +221,7 @@ fn changed(rerun: &Rerun) -> Value {
         "changed": rerun.before != operation.response,
         "before": answered(&rerun.before),
         "after": answered(&operation.response),
-        "promise": rerun.step.promise,
+        "promise": rerun.step.promise.give(key, &genesis),
     })
 }
 

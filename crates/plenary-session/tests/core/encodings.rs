@@ -39,10 +39,13 @@ fn samples() -> Vec<Sample> {
     let proposal = Proposal {
         owner,
         promise,
+        history: step.history,
         operation: operation.clone(),
+        firm: false,
     };
     let operations = vec![operation.clone()];
-    let contradiction = Contradiction::sign(&key, &genesis, promise, operations, &"byte 0: 5, 6");
+    let contradiction = 
+        Contradiction::sign(&key, &genesis, promise, Vec::new(), operations, &"byte 0: 5, 6");
     let endorsement = Endorsement::sign(&key, &genesis, &promise.chain);
     let write = |name: &[u8], value| (StateKey::new("accounts", name).unwrap(), value);
     let writes = [
@@ -203,7 +206,10 @@ fn a_difference_of_any_length_is_cut_to_its_bound() {
     let (genesis, key) = (&world.layer1.genesis, world.places[1].key);
     let operations = vec![Operation::clone(&step.operation)];
     let long = "ä".repeat(5_000);
-    let contradiction = Contradiction::sign(&key, &genesis.hash(), step.promise, operations, &long);
+    let contradiction = {
+        let hash = genesis.hash();
+        Contradiction::sign(&key, &hash, step.promise, Vec::new(), operations, &long)
+    };
     let again = decode::<Contradiction>(encode(&contradiction)).unwrap();
     assert!(again.verify(genesis));
     let other = Contradiction {

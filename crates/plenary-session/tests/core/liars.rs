@@ -8,10 +8,23 @@ use plenary_session::{
     message::{Endorse, Given, Message, Owner, Proposal},
 };
 use plenary_types::{
-    Author, ClientSignature, Operation, PrivateKey, Promise, Read, Request, SessionId, Signature,
-    Timestamp, Version, encode, session::EMPTY_CHAIN, session::chain_link,
+    Author, ClientSignature, Digest, GenesisHash, Operation, PrivateKey, Promise, Read, Request,
+    SessionId, Signature, Timestamp, Version, encode,
+    session::{EMPTY_CHAIN, EMPTY_HISTORY, Moment, chain_link, history_link},
 };
 use plenary_validator::testing::bank::deposit_request;
+
+/// A proposal's signature, as if there were no steps before.
+fn propose(
+    key: &PrivateKey,
+    genesis: &GenesisHash,
+    session: SessionId,
+    sequence: u32,
+    moment: Moment,
+    chain: Digest,
+) -> Promise {
+    Promise::propose(key, genesis, &EMPTY_HISTORY, session, sequence, moment, chain)
+}
 
 /// Two honest nodes, and a third that is the test.
 struct Lies {
@@ -53,8 +66,10 @@ impl Lies {
         let (id, time) = (operation.id().into(), operation.time);
         Proposal {
             owner: Owner::Client(self.client.key.public_key()),
-            promise: Promise::sign(&self.key, &genesis, id, 0, time, 0, chain),
+            promise: propose(&self.key, &genesis, id, 0, Moment { time, height: 0 }, chain),
+            history: EMPTY_HISTORY,
             operation,
+            firm: false,
         }
     }
 
@@ -118,6 +133,58 @@ fn an_altered_response_is_refused_and_proven() {
         && envelope.message() == Message::Refuse(Box::new(contradiction.clone()))));
 }
 
+/// Who checks it has the ledger alone: what each step ran on must be signed.
+#[test]
+fn the_proof_of_a_later_lie_has_when_and_where_each_step_ran() {
+    let mut lies = Lies::new();
+    let (mut ann, mut bob) = (Client::new(2, "ann"), Client::new(3, "bob"));
+    let first = lies.world.step(1, &mut ann, deposit_request("ann", 5));
+    lies.world.settle();
+    lies.world.step(1, &mut bob, deposit_request("bob", 5));
+    lies.world.commit(1, &bob);
+    lies.world.ratify();
+    lies.client = ann;
+    let session = lies.client.session();
+    let mut operation = lies.honest(deposit_request("bob", 5));
+    operation.response.body = Bytes::from_static(b"5000");
+    let chain = chain_link(&lies.client.chain(), &operation);
+    let mut proposal = lies.proposal(operation);
+    let (genesis, time) = (lies.world.layer1.genesis.clone(), proposal.promise.time);
+    let moment = Moment { time, height: 1 };
+    let mut lie = |history: Digest| {
+        proposal.history = history;
+        let hash = genesis.hash();
+        proposal.promise =
+            Promise::propose(&lies.key, &hash, &history, session, 1, moment, chain);
+        lies.propose(proposal.clone());
+        lies.evidence()
+    };
+    // Another history may explain another answer.
+    assert!(lie(EMPTY_HISTORY).is_empty());
+    let evidence = lie(history_link(&EMPTY_HISTORY, first.promise.moment()));
+    let [contradiction] = &evidence[..] else {
+        panic!("the lie is not kept: {evidence:?}");
+    };
+    assert_eq!(contradiction.heights, [0]);
+    assert!(contradiction.verify(&genesis));
+    let (key, mut moved) = (lies.world.places[0].key, contradiction.clone());
+    moved.heights = vec![1];
+    let mut later = contradiction.clone();
+    later.operations[0].time = Timestamp(later.operations[0].time.0 + 1);
+    for Contradiction {
+        promise,
+        heights,
+        operations,
+        difference,
+        ..
+    } in [moved, later]
+    {
+        let hash = genesis.hash();
+        let other = Contradiction::sign(&key, &hash, promise, heights, operations, &difference);
+        assert!(!other.verify(&genesis), "nobody but its node says where it ran");
+    }
+}
+
 #[test]
 fn the_client_of_an_altered_response_can_go_to_an_honest_node() {
     let mut lies = Lies::new();
@@ -177,7 +244,8 @@ fn a_promise_that_does_not_fit_its_operation_is_refused() {
     let genesis = lies.world.layer1.genesis.hash();
     let promise = right.promise;
     let sign = |session, sequence, time, chain| {
-        Promise::sign(&lies.key, &genesis, session, sequence, time, 0, chain)
+        let moment = Moment { time, height: 0 };
+        propose(&lies.key, &genesis, session, sequence, moment, chain)
     };
     let (session, time, chain) = (promise.session, promise.time, promise.chain);
     let unsigned = Promise {
@@ -207,13 +275,9 @@ fn a_promise_of_another_network_is_refused() {
     let operation = lies.honest(deposit_request("ann", 5));
     let mut proposal = lies.proposal(operation);
     let (other, _) = crate::world::network(2);
-    let Promise {
-        session,
-        time,
-        chain,
-        ..
-    } = proposal.promise;
-    proposal.promise = Promise::sign(&lies.key, &other.genesis.hash(), session, 0, time, 0, chain);
+    let Promise { session, chain, .. } = proposal.promise;
+    let (genesis, moment) = (other.genesis.hash(), proposal.promise.moment());
+    proposal.promise = propose(&lies.key, &genesis, session, 0, moment, chain);
     lies.propose(proposal);
     lies.assert_refused();
 }
@@ -228,8 +292,10 @@ fn another_clients_session_is_not_extended() {
     let genesis = lies.world.layer1.genesis.hash();
     let chain = chain_link(&ann.chain(), &operation);
     let mut proposal = lies.proposal(operation);
-    let time = proposal.operation.time;
-    proposal.promise = Promise::sign(&lies.key, &genesis, ann.session(), 1, time, 0, chain);
+    let (history, moment) = (first.promise.moment(), proposal.promise.moment());
+    proposal.history = history_link(&EMPTY_HISTORY, history);
+    let (key, history, session) = (&lies.key, &proposal.history, ann.session());
+    proposal.promise = Promise::propose(key, &genesis, history, session, 1, moment, chain);
     for owner in [lies.client.key, ann.key].map(|key| Owner::Client(key.public_key())) {
         lies.propose(Proposal {
             owner,
@@ -297,7 +363,7 @@ fn a_contradiction_that_is_not_signed_by_who_brings_it_is_not_kept() {
     let operations = vec![Operation::clone(&step.operation)];
     let stranger = PrivateKey::from_seed([66; 32]);
     let sign = |key: &PrivateKey, promise, operations| {
-        Contradiction::sign(key, &genesis, promise, operations, &"no")
+        Contradiction::sign(key, &genesis, promise, Vec::new(), operations, &"no")
     };
     let mut altered = operations.clone();
     altered[0].response.body = Bytes::from_static(b"6");
@@ -329,7 +395,8 @@ fn a_flood_for_heights_that_never_come_does_not_keep_honest_steps_from_waiting()
             ..
         } = proposal.promise;
         let (genesis, height) = (lies.world.layer1.genesis.hash(), u64::MAX - number);
-        proposal.promise = Promise::sign(&lies.key, &genesis, session, 0, time, height, chain);
+        let moment = Moment { time, height };
+        proposal.promise = propose(&lies.key, &genesis, session, 0, moment, chain);
         lies.propose(proposal);
     }
     let (mut ann, mut bob) = (Client::new(2, "ann"), Client::new(3, "bob"));

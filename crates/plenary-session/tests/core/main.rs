@@ -12,6 +12,7 @@ mod many;
 mod participation;
 mod refusals;
 mod replication;
+mod rivals;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;

@@ -41,7 +41,7 @@ fn each_step_has_a_promise_of_the_chain_so_far() {
             (sequence, client.chain())
         );
         assert_eq!(promise.session, client.session());
-        assert!(promise.verify(&world.layer1.genesis.hash()));
+        assert!(promise.verify_proposal(&world.layer1.genesis.hash(), &step.history));
     }
 }
 

@@ -168,17 +168,17 @@ impl Liar {
         let Promise {
             session,
             sequence,
-            time,
-            height,
             ..
         } = honest.promise;
+        let (history, moment) = (&honest.history, honest.promise.moment());
         let previous = match self.stories.get(&session) {
             Some(story) => story.get(..sequence as usize).unwrap_or_default(),
             None => &[],
         };
         let chain = chain_digest(previous.iter().chain([&operation]));
         let genesis = self.genesis.hash();
-        let promise = Promise::sign(&self.key, &genesis, session, sequence, time, height, chain);
+        let promise = 
+            Promise::propose(&self.key, &genesis, history, session, sequence, moment, chain);
         encode(&Message::Propose(Box::new(Proposal {
             promise,
             operation,
@@ -205,6 +205,7 @@ impl Liar {
                 &self.key,
                 &self.genesis.hash(),
                 proposal.promise,
+                Vec::new(),
                 vec![proposal.operation.clone()],
                 &"nothing",
             ))),
@@ -221,7 +222,10 @@ impl Liar {
             return None;
         };
         let Proposal {
-            promise, operation, ..
+            promise,
+            history,
+            operation,
+            ..
         } = *proposal;
         let Author::Signed(signature) = &operation.author else {
             return None;
@@ -236,6 +240,7 @@ impl Liar {
                 let live = entry.live.lock();
                 live.is_open()
                     && live.next() == promise.sequence
+                    && live.history() == history
                     && live.chain_with(&operation) == promise.chain
             }
             None => {

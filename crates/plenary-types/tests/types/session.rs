@@ -6,7 +6,7 @@ use plenary_types::{
     Operation, Outcome, Promise, PromiseProofError, Receipt, SessionId, Timestamp, Transaction,
     TransactionError,
     genesis::{ClientSignatures, GenesisFile, Member},
-    session::{chain_digest, chain_link},
+    session::{EMPTY_HISTORY, chain_digest, chain_link, history_link},
     testing::{NOW, Network, client, operation, request, response},
 };
 
@@ -140,6 +140,24 @@ fn a_promise_is_its_nodes_on_one_network_and_survives_a_header() {
     for text in ["", "00", "zz", &format!("{promise}00")] {
         assert!(text.parse::<Promise>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn what_was_only_proposed_to_other_nodes_breaks_no_promise() {
+    let Broken { genesis, mut proof } = broken(Outcome::Committed, |_| None);
+    assert!(proof.verify(&genesis).is_ok());
+    let (hash, key) = (genesis.hash(), client(200));
+    let promise = proof.promise;
+    let Promise { session, chain, .. } = promise;
+    let (history, moment) = (EMPTY_HISTORY, promise.moment());
+    proof.promise = Promise::propose(&key, &hash, &history, session, 0, moment, chain);
+    assert!(proof.promise.verify_proposal(&hash, &history));
+    let other = history_link(&history, moment);
+    assert!(!proof.promise.verify_proposal(&hash, &other));
+    assert_eq!(proof.verify(&genesis), Err(PromiseProofError::Promise));
+    let given = proof.promise.give(&client(201), &hash);
+    assert!(given.verify(&hash) && !given.verify_proposal(&hash, &history));
+    assert_eq!(given.node, client(201).public_key());
 }
 
 /// A network, a promise by session node 200 for the first step of a session of two, and what was
