@@ -71,7 +71,8 @@ pub struct Bounds {
     pub participation: Participation,
     /// How long a session may last.
     pub time_limit: Duration,
-    /// Most sessions at a time.
+    /// Most sessions at a time. Of those that another session node opened, no more than an equal share
+    /// of it for each node.
     pub sessions: usize,
     /// Most requests that are worked on at a time; more are refused at once.
     pub requests: usize,

@@ -16,6 +16,7 @@ use crate::{
     record::{Record, StepRecord},
     rival::Rank,
     session::{Entry, Live, Status, Step, history_after},
+    sessions::Most,
     step::lock,
 };
 use bytes::Bytes;
@@ -246,11 +247,14 @@ impl Node {
         if proposal.promise.sequence > 0 || committed {
             return Ok(None);
         }
-        let (now, most) = (self.now(), self.bounds.sessions);
-        let entry = self
-            .sessions
-            .get_or_insert(id, most, || Entry::new(id, owner, now));
-        entry.map(Some).ok_or(Refusal::TooManySessions(most))
+        let (now, all) = (self.now(), self.bounds.sessions);
+        // One node must not leave no room for the clients of the others.
+        let same = all / self.genesis.session_nodes.len();
+        let (origin, most) = (proposal.promise.node, Most { all, same });
+        let entry = self.sessions.get_or_insert(id, origin, most, || {
+            Entry::new(id, origin, owner, now)
+        });
+        entry.map(Some).ok_or(Refusal::TooManySessions(same))
     }
 
     /// The state at a height that this node has reached, or, where it is no longer kept, now; and

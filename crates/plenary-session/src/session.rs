@@ -30,6 +30,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 pub struct Entry {
     /// The session's name: its first operation's.
     pub id: SessionId,
+    /// The session node that opened it, as far as this one knows.
+    pub origin: PublicKey,
     /// What the session log calls this life of it: once a session is forgotten it can be opened
     /// again, and the log takes nothing more under a name that it has forgotten.
     pub life: SessionId,
@@ -127,10 +129,11 @@ impl fmt::Debug for Entry {
 
 impl Entry {
     /// A session before its first step.
-    pub fn new(id: SessionId, owner: Owner, opened: Timestamp) -> Self {
+    pub fn new(id: SessionId, origin: PublicKey, owner: Owner, opened: Timestamp) -> Self {
         let life = Digest::of("plenary session life", &[&id.0, &opened.0.to_be_bytes()]);
         Self {
             id,
+            origin,
             life: SessionId(life.0),
             begun: opened,
             feed: Arc::default(),
@@ -149,7 +152,8 @@ impl Entry {
     }
 
     /// The session that `records` are the life of, and the transaction that it was to be committed
-    /// with, where it has come to that. Nothing where they do not begin with the opening.
+    /// with, where it has come to that. Nothing where they do not begin with the opening, or have no
+    /// step.
     pub fn replay(records: Vec<Record>, needed: usize, now: Timestamp) -> Option<Replayed> {
         let Some(Record::Opened {
             session: id,
@@ -160,9 +164,13 @@ impl Entry {
             return None;
         };
         let id = *id;
+        let first = records.iter().find_map(|record| match record {
+            Record::Step(step) => Some(step.promise.node),
+            _ => None,
+        });
         let entry = Self {
             begun: now,
-            ..Self::new(id, *owner, *time)
+            ..Self::new(id, first?, *owner, *time)
         };
         let mut committing = None;
         {

@@ -16,6 +16,7 @@ use crate::{
     node::Node,
     record::{Record, StepRecord},
     session::{Entry, Live, Status, Step, operation_size},
+    sessions::Most,
 };
 use parking_lot::MutexGuard;
 use plenary_service::{Execution, Simulation, Writes};
@@ -87,11 +88,12 @@ impl Node {
     pub fn open(&self, asked: Asked) -> Result<Ran, Refusal> {
         let id = SessionId::from(asked.author.operation());
         let owner = self.owner(id, &asked.author);
-        let (now, most) = (self.now(), self.bounds.sessions);
+        let (now, all) = (self.now(), self.bounds.sessions);
+        let (own, most) = (self.key.public_key(), Most { all, same: all });
         let entry = self
             .sessions
-            .get_or_insert(id, most, || Entry::new(id, owner, now));
-        let entry = entry.ok_or(Refusal::TooManySessions(most))?;
+            .get_or_insert(id, own, most, || Entry::new(id, own, owner, now));
+        let entry = entry.ok_or(Refusal::TooManySessions(all))?;
         let outcome = self.first_step(&entry, asked);
         if !matches!(outcome, Ok(Ran::Stepped(_))) {
             self.forget_unopened(&entry);

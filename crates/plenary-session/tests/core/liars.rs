@@ -1,11 +1,15 @@
 //! A session node that lies to its peers: refused, and where the lie is signed, kept as evidence.
 
-use crate::{support::Client, world::World};
+use crate::{
+    support::Client,
+    world::{World, code},
+};
 use bytes::Bytes;
 use plenary_service::Session;
 use plenary_session::{
     evidence::Contradiction,
     message::{Endorse, Given, Message, Owner, Proposal},
+    node::Bounds,
 };
 use plenary_types::{
     Author, ClientSignature, Digest, GenesisHash, Operation, PrivateKey, Promise, Read, Request,
@@ -412,6 +416,42 @@ fn a_flood_for_heights_that_never_come_does_not_keep_honest_steps_from_waiting()
     world.feed(0);
     world.settle();
     assert!(step.agreement.is_replicated());
+}
+
+#[test]
+fn a_flood_of_sessions_leaves_room_for_the_clients_of_other_nodes() {
+    let mut lies = Lies::new();
+    let bounds = Bounds {
+        sessions: 30,
+        ..Bounds::default()
+    };
+    lies.world.bounds = bounds;
+    lies.world.restart(0);
+    for restarted in [false, true] {
+        if restarted {
+            lies.world.restart(0);
+        }
+        for _ in 0..40 {
+            let operation = lies.honest(deposit_request("ann", 5));
+            lies.propose(lies.proposal(operation));
+        }
+        assert_eq!(lies.world.node(0).sessions.len(), 10, "a third");
+    }
+    lies.world.intercept();
+    // The share is of each node, whoever passes its sessions on.
+    for seed in 0..20 {
+        let mut client = Client::new(100 + seed, "a");
+        lies.world.step(0, &mut client, deposit_request("ann", 5));
+    }
+    let refused = lies.world.try_step(0, &mut Client::new(99, "a"), deposit_request("ann", 5));
+    assert_eq!(code(refused), "too-many-sessions");
+    // What is over makes room again.
+    lies.world.advance(16 * 60_000);
+    lies.world.advance(2 * 60_000);
+    assert!(lies.world.node(0).sessions.is_empty());
+    let operation = lies.honest(deposit_request("ann", 5));
+    lies.propose(lies.proposal(operation));
+    assert_eq!(lies.world.node(0).sessions.len(), 1);
 }
 
 #[test]
