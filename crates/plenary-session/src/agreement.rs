@@ -19,6 +19,8 @@ pub struct Agreement {
 struct Reached {
     durable: bool,
     endorsements: Vec<Endorsement>,
+    /// As many have agreed as are needed, so that it may have been answered.
+    agreed: bool,
     /// Somebody relies on the step that this node cannot ask: see [`rival`](crate::rival).
     firm: bool,
     /// Another step has taken its place.
@@ -31,7 +33,10 @@ impl Agreement {
         Self {
             sequence,
             needed,
-            reached: Mutex::default(),
+            reached: Mutex::new(Reached {
+                agreed: needed == 0,
+                ..Reached::default()
+            }),
             feed,
         }
     }
@@ -52,6 +57,7 @@ impl Agreement {
             return;
         }
         reached.endorsements.push(endorsement);
+        reached.agreed |= reached.endorsements.len() >= self.needed && !reached.void;
         let replicated = reached.endorsements.len() == self.needed.max(1);
         drop(reached);
         if replicated {
@@ -86,14 +92,14 @@ impl Agreement {
     /// Whether somebody may rely on the step: another node, or the client that was answered.
     pub fn is_firm(&self) -> bool {
         let reached = self.reached.lock();
-        reached.firm || reached.endorsements.len() >= self.needed
+        reached.firm || reached.agreed
     }
 
-    /// Gives the step up for another one, unless as many agree as are needed: then it may have been
-    /// answered. Says whether it is given up.
+    /// Gives the step up for another one, unless as many have agreed as are needed: then it may have
+    /// been answered. Says whether it is given up.
     pub fn give_way(&self) -> bool {
         let mut reached = self.reached.lock();
-        reached.void |= reached.endorsements.len() < self.needed;
+        reached.void |= !reached.agreed;
         let void = reached.void;
         drop(reached);
         self.feed.bell.ring();

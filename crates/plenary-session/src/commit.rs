@@ -50,7 +50,7 @@ impl Node {
         let transaction = {
             let mut live = lock(entry)?;
             match live.status {
-                Status::Committing(_) | Status::Decided(..) => return Ok(()),
+                Status::Committing(_) | Status::Decided(..) | Status::Refused(_) => return Ok(()),
                 Status::Open if live.closing => return Ok(()),
                 Status::Open => {}
                 Status::Over(_) => return Err(not_open(entry, &live)),

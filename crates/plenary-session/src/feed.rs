@@ -39,12 +39,13 @@ pub enum Event {
         /// The height of its block.
         height: u64,
     },
-    /// Layer 1 found a response in it wrong.
+    /// Layer 1 found a response in it wrong, or will have it in no block.
     Rejected {
         /// The transaction.
         transaction: TransactionHash,
-        /// The height of its block.
-        height: u64,
+        /// The height of its block, where it is in one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        height: Option<u64>,
     },
     /// Its requests were run again after a conflict.
     Rebased,

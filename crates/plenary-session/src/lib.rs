@@ -23,6 +23,7 @@ pub mod participation;
 pub mod peers;
 pub mod record;
 mod recovery;
+pub mod refused;
 pub mod replica;
 pub mod rival;
 mod server;

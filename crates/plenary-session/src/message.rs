@@ -148,7 +148,11 @@ impl Write for Proposal {
 
 impl EncodeSize for Proposal {
     fn encode_size(&self) -> usize {
-        self.owner.encode_size() + self.promise.encode_size() + 32 + self.operation.encode_size() + 1
+        self.owner.encode_size()
+            + self.promise.encode_size()
+            + 32
+            + self.operation.encode_size()
+            + 1
     }
 }
 

@@ -23,7 +23,8 @@ pub struct Metrics {
     pub garbage: Counter,
     committed: Counter,
     conflicts: Counter,
-    rejected: Counter,
+    /// Sessions that layer 1 has rejected, or will have in no block.
+    pub rejected: Counter,
 }
 
 impl Default for Metrics {

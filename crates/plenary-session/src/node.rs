@@ -303,8 +303,12 @@ impl Node {
             }
             self.finality.land(transaction.hash(), landed);
         }
-        for hash in superseded {
-            self.finality.supersede(&hash);
+        for (transaction, winner) in superseded {
+            let transaction_of = |transaction| Layer1Refusal::Replayed {
+                transaction,
+                height,
+            };
+            self.give_up(&transaction, &transaction_of(winner).problem());
         }
     }
 
@@ -323,7 +327,7 @@ impl Node {
             Status::Committing(own) => committed || *own == hash,
             Status::Open => committed || live.begins(&transaction.operations),
             Status::Decided(_, earlier) => committed && earlier.outcome != Outcome::Committed,
-            Status::Over(_) => committed,
+            Status::Refused(_) | Status::Over(_) => committed,
         };
         if !awaited {
             return;
@@ -370,6 +374,10 @@ impl Node {
                 Status::Decided(_, landed) if landed.outcome == Outcome::Committed => {
                     // The ledger answers for it from now on.
                     self.sessions.remove(&entry.id);
+                }
+                Status::Refused(reason) if reason.time.plus_ms(limit + LINGER_MS) <= now => {
+                    self.sessions.remove(&entry.id);
+                    self.log.forget(entry.life);
                 }
                 Status::Decided(..) if long_over => {
                     self.sessions.remove(&entry.id);

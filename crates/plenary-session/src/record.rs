@@ -3,7 +3,10 @@
 //! A session's records, in order, are all that a node needs to go on with it after a crash: its
 //! owner, each step with what it wrote, and the transaction that it is to be committed with.
 
-use crate::message::{Given, Owner};
+use crate::{
+    message::{Given, Owner},
+    refused::Reason,
+};
 use bytes::{BufMut, Bytes, BytesMut};
 use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
 use plenary_service::Writes;
@@ -62,6 +65,8 @@ pub enum Record {
     },
     /// It ended without layer 1. What layer 1 decides is in the ledger, and needs no record.
     Over(Given),
+    /// Layer 1 will have the transaction in no block, of which the ledger says nothing.
+    Refused(Reason),
 }
 
 impl Write for StepRecord {
@@ -147,6 +152,10 @@ impl Write for Record {
                 4u8.write(buf);
                 given.write(buf);
             }
+            Self::Refused(reason) => {
+                5u8.write(buf);
+                reason.write(buf);
+            }
         }
     }
 }
@@ -163,6 +172,7 @@ impl EncodeSize for Record {
             Self::Committing(transaction) => transaction.encode_size(),
             Self::Rebased { steps } => steps.encode_size(),
             Self::Over(given) => given.encode_size(),
+            Self::Refused(reason) => reason.encode_size(),
         }
     }
 }
@@ -182,6 +192,7 @@ impl Read for Record {
                 steps: u32::read(buf)?,
             }),
             4 => Ok(Self::Over(Given::read(buf)?)),
+            5 => Ok(Self::Refused(Reason::read(buf)?)),
             tag => Err(Error::InvalidEnum(tag)),
         }
     }

@@ -5,11 +5,9 @@
 //! one that cannot change: then no later block can have it. Its session is rejected, without a block
 //! that says so. Should a block that was on its way then have it all the same, the block counts.
 
-use crate::{
-    feed::Event, follow::submit::Refused, node::Node, record::Record, session::Status,
-};
-use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
+use crate::{feed::Event, follow::submit::Refused, node::Node, record::Record, session::Status};
 use bytes::{BufMut, Bytes};
+use commonware_codec::{Buf, EncodeSize, Error, RangeCfg, Read, ReadExt, Write};
 use plenary_types::{
     Problem, Stage, Timestamp, Transaction, TransactionHash, encode, limits::MAX_OPERATION_AGE_MS,
 };
@@ -104,18 +102,6 @@ fn text(buf: &mut impl Buf, most: usize) -> Result<String, Error> {
     String::from_utf8(bytes.into()).map_err(|_| Error::Invalid("Reason", "it is no text"))
 }
 
-/// Whether a transaction that is refused with a problem now is refused with it at any later time.
-fn is_for_good(problem: &Problem, transaction: &Transaction, now: Timestamp) -> bool {
-    let expired = |time: Timestamp| time.plus_ms(MAX_OPERATION_AGE_MS) < now;
-    match &*problem.code {
-        // It may also be too early, or the validator's clock be wrong.
-        "operation-time" => transaction.operations.iter().any(|one| expired(one.time)),
-        // An operation of it is final elsewhere; where it is final itself, its block will come.
-        "already-in-block" => problem.tx_hash != Some(transaction.hash()),
-        code => NEVER.contains(&code),
-    }
-}
-
 impl Node {
     /// A validator refuses a transaction, so it says, for good.
     pub fn refused(&self, refused: &Refused) {
@@ -123,15 +109,31 @@ impl Node {
         if !validators.iter().any(|one| one.key == refused.validator) {
             return;
         }
-        let (now, problem) = (self.now(), &refused.problem);
+        let problem = &refused.problem;
         // One more than may lie.
         let enough = (validators.len() - 1) / 3 + 1;
-        let for_good = |transaction: &Transaction| is_for_good(problem, transaction, now);
+        let for_good = |transaction: &Transaction| self.is_for_good(&problem.code, transaction);
         let given_up = self.submissions.refused(refused, enough, for_good);
         if let Some(transaction) = given_up {
             tracing::warn!(transaction = %refused.transaction, %problem,
                 "a transaction is given up: no block will have it");
             self.give_up(&transaction, problem);
+        }
+    }
+
+    /// Whether what a transaction is refused for now, it is refused for at any later time.
+    fn is_for_good(&self, code: &str, transaction: &Transaction) -> bool {
+        let now = self.now();
+        let expired = |time: Timestamp| time.plus_ms(MAX_OPERATION_AGE_MS) < now;
+        match code {
+            // It may also be too early, or the validator's clock be wrong.
+            "operation-time" => transaction.operations.iter().any(|one| expired(one.time)),
+            // The block may be that of this session; so not before this node has it.
+            "already-in-block" => {
+                let in_ledger = |id| matches!(self.store.operation(&id), Ok(Some(_)));
+                transaction.operation_ids().any(in_ledger)
+            }
+            code => NEVER.contains(&code),
         }
     }
 
@@ -154,7 +156,10 @@ impl Node {
             drop(live);
             rejected.inc();
             let (transaction, height) = (hash, None);
-            entry.feed.push(Event::Rejected { transaction, height });
+            entry.feed.push(Event::Rejected {
+                transaction,
+                height,
+            });
         });
     }
 }

@@ -251,9 +251,9 @@ impl Node {
         // One node must not leave no room for the clients of the others.
         let same = all / self.genesis.session_nodes.len();
         let (origin, most) = (proposal.promise.node, Most { all, same });
-        let entry = self.sessions.get_or_insert(id, origin, most, || {
-            Entry::new(id, origin, owner, now)
-        });
+        let entry = self
+            .sessions
+            .get_or_insert(id, origin, most, || Entry::new(id, origin, owner, now));
         entry.map(Some).ok_or(Refusal::TooManySessions(same))
     }
 
@@ -318,8 +318,9 @@ impl Node {
         let operations = steps.iter().map(|step| &*step.operation);
         let operations = operations.chain([&proposal.operation]).cloned().collect();
         let genesis = self.genesis.hash();
-        let contradiction =
-            Contradiction::sign(&self.key, &genesis, promise, heights, operations, difference);
+        let contradiction = Contradiction::sign(
+            &self.key, &genesis, promise, heights, operations, difference,
+        );
         tracing::warn!(node = %promise.node, session = %promise.session, sequence = promise.sequence, %difference,
             "a session node's answer is wrong");
         self.metrics.contradictions.inc();

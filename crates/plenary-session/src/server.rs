@@ -242,9 +242,13 @@ pub async fn start(
         nodes: settings.validators,
     };
     let tip = tip(&node)?;
-    let submitter = Submitter::new(&validators, &tip, |refused| {
+    let refusing = Arc::downgrade(&node);
+    let submitter = Submitter::new(&validators, &tip, move |refused| {
         tracing::debug!(transaction = %refused.transaction, validator = %refused.validator,
             problem = %refused.problem, "a validator refuses a transaction");
+        if let Some(node) = refusing.upgrade() {
+            node.refused(&refused);
+        }
     })?;
     let _ = world.submitter.set(submitter);
     let (inbox, worker) = inbox::start(node.clone()).map_err(StartError::Thread)?;

@@ -13,14 +13,15 @@ use crate::{
     agreement::Agreement,
     feed::{Event, Feed},
     message::{Given, Message, Owner, Proposal},
-    rival::Rank,
     record::{Record, StepRecord},
+    refused::Reason,
+    rival::Rank,
 };
 use parking_lot::Mutex;
 use plenary_service::{Undo, Writes};
 use plenary_types::{
-    Digest, Operation, OperationId, Outcome, Promise, PublicKey, SessionId, Timestamp,
-    Transaction, TransactionHash,
+    Digest, Operation, OperationId, Outcome, Promise, PublicKey, SessionId, Timestamp, Transaction,
+    TransactionHash,
     session::{EMPTY_CHAIN, EMPTY_HISTORY, chain_digest, chain_link, history_link},
 };
 use plenary_validator::finality::Landed;
@@ -78,6 +79,8 @@ pub enum Status {
     Committing(TransactionHash),
     /// Layer 1 has decided it.
     Decided(TransactionHash, Landed),
+    /// Layer 1 will have its transaction in no block.
+    Refused(Reason),
     /// It ended without layer 1.
     Over(Given),
 }
@@ -93,6 +96,7 @@ impl Status {
                 Outcome::Conflict { .. } => "conflict",
                 Outcome::Rejected { .. } => "rejected",
             },
+            Self::Refused(_) => "rejected",
             Self::Over(Given::Aborted) => "aborted",
             Self::Over(Given::Expired) => "expired",
         }
@@ -195,6 +199,13 @@ impl Entry {
                         live.clear(id);
                     }
                     Record::Over(given) => live.status = Status::Over(given),
+                    Record::Refused(reason)
+                        if live.status == Status::Committing(reason.transaction) =>
+                    {
+                        committing = None;
+                        live.status = Status::Refused(reason);
+                    }
+                    Record::Refused(_) => {}
                 }
             }
         }
@@ -205,6 +216,7 @@ impl Entry {
     pub fn transaction(&self) -> Option<TransactionHash> {
         match &self.live.lock().status {
             Status::Committing(transaction) | Status::Decided(transaction, _) => Some(*transaction),
+            Status::Refused(reason) => Some(reason.transaction),
             Status::Open | Status::Over(_) => None,
         }
     }
@@ -356,7 +368,7 @@ impl Live {
             },
             Outcome::Rejected { .. } => Event::Rejected {
                 transaction,
-                height,
+                height: Some(height),
             },
         };
         self.status = Status::Decided(transaction, landed);

@@ -1,7 +1,10 @@
 //! Transactions on their way to layer 1, until a final block has them.
 
+use crate::follow::submit::Refused;
 use parking_lot::Mutex;
-use plenary_types::{Block, OperationId, Outcome, Timestamp, Transaction, TransactionHash};
+use plenary_types::{
+    Block, OperationId, Outcome, PublicKey, Timestamp, Transaction, TransactionHash,
+};
 use std::collections::{BTreeMap, HashMap};
 
 /// A transaction that is not final yet.
@@ -10,6 +13,8 @@ struct Submission {
     transaction: Transaction,
     sent: Timestamp,
     attempts: usize,
+    /// Which validators refuse it for good, and the code that they say why with.
+    refusals: BTreeMap<PublicKey, String>,
 }
 
 /// What a node has submitted.
@@ -24,15 +29,14 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn remove(&mut self, hash: &TransactionHash) {
-        let Some(submission) = self.transactions.remove(hash) else {
-            return;
-        };
+    fn remove(&mut self, hash: &TransactionHash) -> Option<Transaction> {
+        let submission = self.transactions.remove(hash)?;
         for id in submission.transaction.operation_ids() {
             if self.operations.get(&id) == Some(hash) {
                 self.operations.remove(&id);
             }
         }
+        Some(submission.transaction)
     }
 }
 
@@ -46,6 +50,7 @@ impl Submissions {
         let submission = Submission {
             sent: now,
             attempts: 1,
+            refusals: BTreeMap::new(),
             transaction,
         };
         waiting.transactions.insert(hash, submission);
@@ -87,9 +92,31 @@ impl Submissions {
         self.0.lock().transactions.contains_key(hash)
     }
 
+    /// Notes a validator's refusal, where it is `for_good`. Takes the transaction out, and gives it,
+    /// once `enough` of them refuse it with the same code.
+    pub fn refused(
+        &self,
+        refused: &Refused,
+        enough: usize,
+        for_good: impl FnOnce(&Transaction) -> bool,
+    ) -> Option<Transaction> {
+        let mut waiting = self.0.lock();
+        let submission = waiting.transactions.get_mut(&refused.transaction)?;
+        if !for_good(&submission.transaction) {
+            return None;
+        }
+        let (validator, code) = (refused.validator, &refused.problem.code);
+        submission.refusals.insert(validator, code.clone());
+        let agree = submission.refusals.values().filter(|one| *one == code);
+        match agree.count() >= enough {
+            true => waiting.remove(&refused.transaction),
+            false => None,
+        }
+    }
+
     /// Takes out what a final block settles. Gives those that never can be final any more, for it
-    /// commits an operation of theirs in another transaction.
-    pub fn settle(&self, block: &Block) -> Vec<TransactionHash> {
+    /// commits an operation of theirs in another transaction, and which.
+    pub fn settle(&self, block: &Block) -> Vec<(Transaction, TransactionHash)> {
         let mut waiting = self.0.lock();
         let mut superseded = Vec::new();
         for (transaction, outcome) in block.transactions.iter().zip(&block.outcomes) {
@@ -102,8 +129,8 @@ impl Submissions {
             }
             for id in transaction.operation_ids() {
                 if let Some(other) = waiting.operations.get(&id).copied() {
-                    waiting.remove(&other);
-                    superseded.push(other);
+                    let removed = waiting.remove(&other);
+                    superseded.extend(removed.map(|removed| (removed, transaction.hash())));
                 }
             }
         }

@@ -252,8 +252,7 @@ impl Promise {
         Moment { time, height }: Moment,
         chain: Digest,
     ) -> Self {
-        let mut proposed =
-            Self::unsigned(key.public_key(), session, sequence, time, height, chain);
+        let mut proposed = Self::unsigned(key.public_key(), session, sequence, time, height, chain);
         proposed.signature = key.sign(&proposed.proposal(genesis, history));
         proposed
     }

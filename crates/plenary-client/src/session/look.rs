@@ -29,7 +29,7 @@ pub enum SessionState {
     Committed,
     /// Others changed what it had read; it can be rebased.
     Conflict,
-    /// Layer 1 found a response in it wrong.
+    /// Layer 1 found a response in it wrong, or will have it in no block.
     Rejected,
     /// Its owner gave it up.
     Aborted,
@@ -156,12 +156,13 @@ pub enum SessionEvent {
         /// The height of its block.
         height: u64,
     },
-    /// Layer 1 found a response in it wrong.
+    /// Layer 1 found a response in it wrong, or will have it in no block.
     Rejected {
         /// The transaction.
         transaction: TransactionHash,
-        /// The height of its block.
-        height: u64,
+        /// The height of its block, where it is in one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        height: Option<u64>,
     },
     /// Its requests were run again after a conflict.
     Rebased,

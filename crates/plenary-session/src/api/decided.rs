@@ -20,12 +20,23 @@ use std::time::Duration;
 
 /// Waits until a session is decided: its transaction and where that is. Nothing where it takes
 /// longer.
-pub(super) async fn wait(entry: &Entry, limit: Duration) -> Option<(TransactionHash, Landed)> {
+///
+/// # Errors
+///
+/// Where no block will have its transaction.
+pub(super) async fn wait(
+    entry: &Entry,
+    limit: Duration,
+) -> Result<Option<(TransactionHash, Landed)>, Failure> {
     let decided = entry.feed.bell.until(|| match &entry.live.lock().status {
-        Status::Decided(transaction, landed) => Some((*transaction, landed.clone())),
+        Status::Decided(transaction, landed) => Some(Ok((*transaction, landed.clone()))),
+        Status::Refused(reason) => {
+            let problem = reason.problem().with("session", entry.id.to_string());
+            Some(Err(Failure(problem)))
+        }
         _ => None,
     });
-    tokio::time::timeout(limit, decided).await.ok()
+    tokio::time::timeout(limit, decided).await.ok().transpose()
 }
 
 /// A session that this node has no longer, because it is committed.

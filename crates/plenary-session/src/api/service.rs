@@ -139,7 +139,7 @@ async fn finish_commit(
     stepped: &Stepped,
 ) -> Result<Response, Failure> {
     let session = stepped.entry.id;
-    let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await else {
+    let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await? else {
         return Ok(answer::on_its_way(
             api,
             session,

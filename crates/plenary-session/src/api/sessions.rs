@@ -49,6 +49,7 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
     let (transaction, landed) = match &live.status {
         Status::Committing(transaction) => (Some(*transaction), None),
         Status::Decided(transaction, landed) => (Some(*transaction), Some(landed.clone())),
+        Status::Refused(reason) => (Some(reason.transaction), None),
         _ => (None, None),
     };
     let why: Option<Value> = match &live.status {
@@ -57,6 +58,7 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
             let problem = decided::problem(&api.node, *transaction, landed);
             problem.and_then(|problem| serde_json::to_value(problem).ok())
         }
+        Status::Refused(reason) => serde_json::to_value(reason.problem()).ok(),
         _ => None,
     };
     Ok(json!({
@@ -137,7 +139,7 @@ pub(super) async fn commit(
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
-    let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await else {
+    let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
         return Ok(answer::on_its_way(&api, id, entry.transaction()));
     };
     match decided::problem(&api.node, transaction, &landed) {
@@ -202,7 +204,9 @@ pub(super) async fn rebase(
     let mut rerun = rerun.map_err(refuse)?;
     if let Some(Rerun { step: last, .. }) = rerun.last_mut() {
         let (entry, step) = (entry.clone(), last.clone());
-        *last = answer::agreed(&api.node, Stepped { entry, step }).await?.step;
+        *last = answer::agreed(&api.node, Stepped { entry, step })
+            .await?
+            .step;
     }
     let steps: Vec<Value> = rerun.iter().map(|rerun| changed(&api, rerun)).collect();
     let chain = rerun.last().map(|last| last.step.promise.chain);

@@ -7,8 +7,11 @@ use plenary_session::{
     evidence::Contradiction,
     message::{Endorse, Given, Message, Owner, Proposal},
     record::{Record, StepRecord},
+    refused::Reason,
 };
-use plenary_types::{Endorsement, Operation, StateKey, Timestamp, Transaction, decode, encode};
+use plenary_types::{
+    Endorsement, Operation, StateKey, Timestamp, Transaction, TransactionHash, decode, encode,
+};
 use plenary_validator::testing::bank::deposit_request;
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -44,8 +47,14 @@ fn samples() -> Vec<Sample> {
         firm: false,
     };
     let operations = vec![operation.clone()];
-    let contradiction = 
-        Contradiction::sign(&key, &genesis, promise, Vec::new(), operations, &"byte 0: 5, 6");
+    let contradiction = Contradiction::sign(
+        &key,
+        &genesis,
+        promise,
+        Vec::new(),
+        operations,
+        &"byte 0: 5, 6",
+    );
     let endorsement = Endorsement::sign(&key, &genesis, &promise.chain);
     let write = |name: &[u8], value| (StateKey::new("accounts", name).unwrap(), value);
     let writes = [
@@ -63,6 +72,12 @@ fn samples() -> Vec<Sample> {
         session,
         owner,
         time: Timestamp(9),
+    };
+    let refused = Reason {
+        transaction: TransactionHash([6; 32]),
+        time: Timestamp(9),
+        code: "operation-time".into(),
+        detail: "too late".into(),
     };
     let over = |given| Message::Over { session, given };
     vec![
@@ -87,6 +102,7 @@ fn samples() -> Vec<Sample> {
         sample("committing", &Record::Committing(transaction.unwrap())),
         sample("rebased", &Record::Rebased { steps: 3 }),
         sample("over", &Record::Over(Given::Expired)),
+        sample("refused", &Record::Refused(refused)),
         Sample {
             name: "step entry",
             bytes: kept.entry(),

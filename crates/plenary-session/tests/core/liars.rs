@@ -27,7 +27,15 @@ fn propose(
     moment: Moment,
     chain: Digest,
 ) -> Promise {
-    Promise::propose(key, genesis, &EMPTY_HISTORY, session, sequence, moment, chain)
+    Promise::propose(
+        key,
+        genesis,
+        &EMPTY_HISTORY,
+        session,
+        sequence,
+        moment,
+        chain,
+    )
 }
 
 /// Two honest nodes, and a third that is the test.
@@ -70,7 +78,14 @@ impl Lies {
         let (id, time) = (operation.id().into(), operation.time);
         Proposal {
             owner: Owner::Client(self.client.key.public_key()),
-            promise: propose(&self.key, &genesis, id, 0, Moment { time, height: 0 }, chain),
+            promise: propose(
+                &self.key,
+                &genesis,
+                id,
+                0,
+                Moment { time, height: 0 },
+                chain,
+            ),
             history: EMPTY_HISTORY,
             operation,
             firm: false,
@@ -158,8 +173,7 @@ fn the_proof_of_a_later_lie_has_when_and_where_each_step_ran() {
     let mut lie = |history: Digest| {
         proposal.history = history;
         let hash = genesis.hash();
-        proposal.promise =
-            Promise::propose(&lies.key, &hash, &history, session, 1, moment, chain);
+        proposal.promise = Promise::propose(&lies.key, &hash, &history, session, 1, moment, chain);
         lies.propose(proposal.clone());
         lies.evidence()
     };
@@ -185,7 +199,10 @@ fn the_proof_of_a_later_lie_has_when_and_where_each_step_ran() {
     {
         let hash = genesis.hash();
         let other = Contradiction::sign(&key, &hash, promise, heights, operations, &difference);
-        assert!(!other.verify(&genesis), "nobody but its node says where it ran");
+        assert!(
+            !other.verify(&genesis),
+            "nobody but its node says where it ran"
+        );
     }
 }
 
@@ -443,7 +460,9 @@ fn a_flood_of_sessions_leaves_room_for_the_clients_of_other_nodes() {
         let mut client = Client::new(100 + seed, "a");
         lies.world.step(0, &mut client, deposit_request("ann", 5));
     }
-    let refused = lies.world.try_step(0, &mut Client::new(99, "a"), deposit_request("ann", 5));
+    let refused = lies
+        .world
+        .try_step(0, &mut Client::new(99, "a"), deposit_request("ann", 5));
     assert_eq!(code(refused), "too-many-sessions");
     // What is over makes room again.
     lies.world.advance(16 * 60_000);

@@ -166,9 +166,7 @@ impl Liar {
     fn propose(&mut self, honest: &Proposal, operation: Operation) -> Bytes {
         self.told.insert(name(&operation));
         let Promise {
-            session,
-            sequence,
-            ..
+            session, sequence, ..
         } = honest.promise;
         let (history, moment) = (&honest.history, honest.promise.moment());
         let previous = match self.stories.get(&session) {
@@ -177,8 +175,9 @@ impl Liar {
         };
         let chain = chain_digest(previous.iter().chain([&operation]));
         let genesis = self.genesis.hash();
-        let promise = 
-            Promise::propose(&self.key, &genesis, history, session, sequence, moment, chain);
+        let promise = Promise::propose(
+            &self.key, &genesis, history, session, sequence, moment, chain,
+        );
         encode(&Message::Propose(Box::new(Proposal {
             promise,
             operation,

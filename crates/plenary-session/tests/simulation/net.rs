@@ -5,7 +5,10 @@ use crate::liar::Liar;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_session::{
-    follow::verify::{Link, Verifier},
+    follow::{
+        submit::Refused,
+        verify::{Link, Verifier},
+    },
     log::Log,
     node::{Bounds, Node, Outside, Parts},
 };
@@ -13,7 +16,9 @@ use plenary_store::{
     Entry as Certified, Tip,
     testing::{Disk, Random},
 };
-use plenary_types::{Block, Digest, PrivateKey, PublicKey, Timestamp, Transaction, decode, encode};
+use plenary_types::{
+    Block, Digest, PrivateKey, Problem, PublicKey, Timestamp, Transaction, decode, encode,
+};
 use plenary_validator::{
     flush::Flusher,
     testing::world::{World, executor, open_store},
@@ -49,6 +54,8 @@ enum Arrival {
         bytes: Bytes,
     },
     Transaction {
+        /// The session node that sent it; nothing where it was a client or a liar.
+        from: Option<usize>,
         validator: usize,
         transaction: Transaction,
     },
@@ -235,6 +242,7 @@ impl Net {
     pub fn send_to_layer_1(&mut self, transaction: Transaction) {
         let validator = self.random.below(4) as usize;
         self.arrive(Arrival::Transaction {
+            from: None,
             validator,
             transaction,
         });
@@ -305,6 +313,7 @@ impl Net {
                     if !self.liar.as_ref().is_some_and(withheld) {
                         let validator = (from + attempt) % 4;
                         self.arrive(Arrival::Transaction {
+                            from: Some(from),
                             validator,
                             transaction,
                         });
@@ -327,19 +336,38 @@ impl Net {
                 }
             }
             Arrival::Transaction {
+                from,
                 validator,
                 transaction,
-            } => {
-                if let Some(node) = self.world.running(validator) {
-                    // A refusal is for the sender to make up for.
-                    let _ = node.submit(transaction);
-                }
-            }
+            } => self.submit(from, validator, transaction),
             Arrival::Blocks {
                 node,
                 life,
                 entries,
             } => self.follow(node, life, entries),
+        }
+    }
+
+    /// A validator gets a transaction, and says so where it refuses it; a Byzantine one refuses all.
+    fn submit(&mut self, from: Option<usize>, validator: usize, transaction: Transaction) {
+        let hash = transaction.hash();
+        let problem = match self.world.running(validator) {
+            _ if self.byzantine == Some(validator) => Problem::new(422, "service-version", "no"),
+            Some(node) => match node.submit(transaction) {
+                Err(refusal) => refusal.problem(),
+                Ok(_) => return,
+            },
+            None => return,
+        };
+        if let Some(node) = from
+            .and_then(|from| self.reach(from))
+            .filter(|_| !problem.retryable)
+        {
+            node.refused(&Refused {
+                transaction: hash,
+                validator: self.world.genesis.validators[validator].key,
+                problem,
+            });
         }
     }
 
