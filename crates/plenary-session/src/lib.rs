@@ -6,6 +6,7 @@
 //! before it votes. Layer 2 is trusted with latency, never with integrity.
 
 pub mod agreement;
+mod alone;
 pub mod api;
 mod asked;
 pub mod bell;

@@ -28,12 +28,11 @@ use parking_lot::Mutex;
 use plenary_service::Executor;
 use plenary_store::Store;
 use plenary_types::{
-    Block, Certificate, Genesis, OperationId, Outcome, PrivateKey, PublicKey, SessionId, Timestamp,
-    Transaction, TransactionHash, encode,
+    Block, Certificate, Genesis, Outcome, PrivateKey, PublicKey, SessionId, Timestamp, Transaction,
+    TransactionHash, encode,
 };
 use plenary_validator::{
     chain::{Chain, ChainError},
-    direct::Originator,
     error::Refusal as Layer1Refusal,
     finality::{Finality, Landed},
     flush::Flusher,
@@ -53,8 +52,6 @@ const MAX_PARKED: usize = 4_096;
 
 /// How many handlers run at a time.
 const PARALLEL_HANDLERS: usize = 64;
-/// How many transactions may be on their way to layer 1.
-const MAX_SUBMISSIONS: usize = 20_000;
 
 /// What a node does to the world.
 pub trait Outside: Send + Sync + 'static {
@@ -304,11 +301,11 @@ impl Node {
             self.finality.land(transaction.hash(), landed);
         }
         for (transaction, winner) in superseded {
-            let transaction_of = |transaction| Layer1Refusal::Replayed {
-                transaction,
+            let replayed = Layer1Refusal::Replayed {
+                transaction: winner,
                 height,
             };
-            self.give_up(&transaction, &transaction_of(winner).problem());
+            self.give_up(&transaction, &replayed.problem());
         }
     }
 
@@ -456,54 +453,5 @@ impl Node {
                 None => return,
             }
         }
-    }
-}
-
-/// Requests outside of any session: each is a session of one operation, in direct mode.
-impl Originator for Node {
-    fn key(&self) -> &PrivateKey {
-        &self.key
-    }
-
-    fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    fn executor(&self) -> &Executor {
-        &self.executor
-    }
-
-    fn store(&self) -> &Store {
-        &self.store
-    }
-
-    fn finality(&self) -> &Finality {
-        &self.finality
-    }
-
-    fn guard(&self) -> &Guard {
-        &self.guard
-    }
-
-    fn turns(&self) -> &Turns {
-        &self.turns
-    }
-
-    fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
-
-    fn waiting(&self, id: &OperationId) -> Option<Transaction> {
-        self.submissions.with_operation(id)
-    }
-
-    fn submit(&self, transaction: Transaction) -> Result<(), Layer1Refusal> {
-        let waiting = self.submissions.len();
-        if waiting >= MAX_SUBMISSIONS {
-            return Err(Layer1Refusal::MempoolFull { waiting });
-        }
-        self.submissions.add(transaction.clone(), self.now());
-        self.outside.submit(&transaction, 0);
-        Ok(())
     }
 }

@@ -47,12 +47,12 @@ pub struct Reason {
 impl Reason {
     fn new(transaction: TransactionHash, time: Timestamp, problem: &Problem) -> Self {
         // A character has four bytes at most.
-        let cut = |text: &str, bytes: usize| text.chars().take(bytes / 4).collect();
+        let detail = problem.detail.chars().take(MAX_DETAIL_BYTES / 4);
         Self {
             transaction,
             time,
-            code: cut(&problem.code, MAX_CODE_BYTES * 4),
-            detail: cut(&problem.detail, MAX_DETAIL_BYTES),
+            code: problem.code.clone(),
+            detail: detail.collect(),
         }
     }
 

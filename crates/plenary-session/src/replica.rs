@@ -23,8 +23,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_service::{Difference, Session, StateView, Writes};
 use plenary_types::{
-    Author, Endorsement, Outcome, Promise, PublicKey, SessionId, encode,
-    genesis::ClientSignatures, keys::verify_batch,
+    Author, Endorsement, Outcome, Promise, PublicKey, SessionId, encode, genesis::ClientSignatures,
+    keys::verify_batch,
 };
 use std::sync::Arc;
 

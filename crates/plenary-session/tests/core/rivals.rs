@@ -5,24 +5,44 @@ use crate::{
     support::Client,
     world::{Envelope, World, code, stepped},
 };
+use plenary_service::{Session, Simulation};
 use plenary_session::{
     participation::Participation,
     session::Step,
     step::{Asked, Ran},
 };
 use plenary_store::testing::Random;
-use plenary_types::Digest;
-use plenary_validator::testing::bank::deposit_request;
+use plenary_types::{Commitment, Digest, Transaction, session::chain_digest};
+use plenary_validator::testing::{bank::deposit_request, world::executor};
 
 /// Somebody else changes the account that all is about. Nodes that are not told of it go on from
 /// what it was before.
-fn change(world: &mut World, at: usize, name: &str, told: impl IntoIterator<Item = usize>) {
+fn change(world: &mut World, name: &str, told: impl IntoIterator<Item = usize>) {
     let mut other = Client::new(200, name);
-    world.step(at, &mut other, deposit_request("shared", 5));
-    world.intercept();
-    world.commit(at, &other);
-    world.submit();
-    world.layer1.ratify(world.now());
+    let now = world.now();
+    let Asked {
+        request, author, ..
+    } = other.ask(now, deposit_request("shared", 5));
+    let mut session = Session::open(author.operation().into());
+    let (_, view) = world.layer1.store.state().latest();
+    let ran = session.simulate(&executor(), view, request, author, now);
+    let Simulation::Answered(operation) = ran.unwrap() else {
+        panic!("a deposit is not refused");
+    };
+    let genesis = world.layer1.genesis.clone();
+    let (hash, service) = (genesis.hash(), genesis.service.clone());
+    let commitment = Commitment::sign(&other.key, &hash, &chain_digest([&operation]));
+    let (key, operations) = (&world.places[0].key, vec![operation]);
+    let transaction = Transaction::sign(
+        key,
+        &hash,
+        service,
+        operations,
+        Some(commitment),
+        Vec::new(),
+    );
+    world.layer1.submit(transaction.unwrap());
+    world.layer1.ratify(now);
     told.into_iter().for_each(|node| world.feed(node));
 }
 
@@ -36,7 +56,7 @@ fn forked(world: &mut World, client: &mut Client, nodes: &[usize]) -> (Asked, Ve
         assert!(steps.iter().all(|other| other.promise.chain != chain));
         steps.push(step);
         let all = 0..world.places.len();
-        change(world, *node, &format!("change at {node}"), all);
+        change(world, &format!("change at {node}"), all);
     }
     world.intercept();
     (asked, steps)
@@ -69,6 +89,9 @@ fn two_nodes_that_must_agree_come_to_one_answer_whichever_is_asked_again() {
                     assert!(world.node(node).evidence.all().is_empty());
                 }
                 world.step(again, &mut client, deposit_request("shared", 1));
+                world.settle();
+                // The other node has heard of no endorsement yet, and asks for it.
+                let _ = world.try_commit(1 - again, &client);
                 world.settle();
                 world.commit(1 - again, &client);
                 world.ratify();
@@ -142,7 +165,7 @@ fn a_node_that_is_alone_with_its_step_takes_the_one_that_was_answered() {
         let asked = client.ask(world.now(), deposit_request("shared", 1));
         stepped(world.ask(2, &client, asked.clone()));
         world.intercept();
-        change(&mut world, 0, "a change", 0..3);
+        change(&mut world, "a change", 0..3);
         let step = stepped(world.ask(0, &client, asked));
         let proposals = world.intercept();
         world.deliver(proposals.iter().find(|one| one.to == 1).unwrap());
@@ -243,10 +266,9 @@ fn random_run(seed: u64) {
                 }
             }
             2 => {
-                on_their_way.extend(world.intercept());
                 let told = (0..nodes).filter(|_| random.below(2) == 0);
                 let told: Vec<usize> = told.collect();
-                change(&mut world, node, &format!("turn {turn}"), told);
+                change(&mut world, &format!("turn {turn}"), told);
             }
             3 => world.feed(node),
             4 => {
