@@ -1,4 +1,5 @@
-//! The demo of a service: a workflow its author gives, which the command `demo` plays.
+//! The demo of a service: a workflow its author gives, which the command `demo` shows and `bench`
+//! measures.
 
 use plenary_types::{Method, Request};
 use serde_json::Value;

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
 #![cfg(unix)]
 
+mod bench;
 mod commands;
 mod crashes;
 mod dev;
