@@ -1,6 +1,8 @@
 //! Bar charts: groups of bars, beside each other or piled up, each with its value.
 
-use crate::sheet::{Drawn, FAINT, GRID, INK, SMALL, Sheet, Sign, TEXT, colour, ink_on, number};
+use crate::sheet::{
+    Drawn, FAINT, GRID, INK, SMALL, Sheet, Sign, TEXT, colour, ink_on, number, tick,
+};
 use plotters::{
     prelude::{ChartBuilder, Color as _, DrawingBackend, RGBColor, Rectangle, TRANSPARENT},
     style::text_anchor::{HPos, VPos},
@@ -135,6 +137,7 @@ impl Bars {
             .bold_line_style(GRID)
             .axis_style(FAINT)
             .y_labels(8)
+            .y_label_formatter(&|value| tick(*value))
             .y_label_style(sheet.font(SMALL, INK))
             .axis_desc_style(sheet.font(TEXT, INK))
             .y_desc(&self.axis)

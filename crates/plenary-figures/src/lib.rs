@@ -131,12 +131,20 @@ impl Figure {
         write("png", &self.png()?)
     }
 
+    /// Whether there is no value to draw.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Bars(bars) => bars.is_empty(),
+            Self::Lines(lines) => lines.is_empty(),
+        }
+    }
+
     fn check(&self) -> Result<(), FigureError> {
-        let (title, is_empty) = match self {
-            Self::Bars(bars) => (&bars.title, bars.is_empty()),
-            Self::Lines(lines) => (&lines.title, lines.is_empty()),
+        let title = match self {
+            Self::Bars(bars) => &bars.title,
+            Self::Lines(lines) => &lines.title,
         };
-        match is_empty {
+        match self.is_empty() {
             true => Err(FigureError::Empty(title.clone())),
             false => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Line charts: curves through measured points, on linear or logarithmic axes.
 
-use crate::sheet::{Drawn, FAINT, GRID, INK, SMALL, Sheet, Sign, TEXT, colour, number};
+use crate::sheet::{Drawn, FAINT, GRID, INK, SMALL, Sheet, Sign, TEXT, colour, tick};
 use plotters::{
     chart::ChartContext,
     coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
@@ -162,14 +162,5 @@ impl Lines {
             }
         }
         Ok(())
-    }
-}
-
-/// A number at an axis: without digits that say nothing.
-fn tick(value: f64) -> String {
-    let text = number(value);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
     }
 }

@@ -74,16 +74,20 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// A number at an axis: without digits that say nothing.
+pub(crate) fn tick(value: f64) -> String {
+    let text = number(value);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 impl<'a, DB: DrawingBackend> Sheet<'a, DB> {
     /// A white sheet of which one unit is `scale` pixels.
     pub(crate) fn new(area: &'a DrawingArea<DB, Shift>, scale: u32) -> Drawn<DB, Self> {
-        for (style, font) in [
-            (FontStyle::Normal, notosans::REGULAR_TTF),
-            (FontStyle::Bold, notosans::BOLD_TTF),
-        ] {
-            // Whether the embedded file is a font, the tests know.
-            let _ = register_font(FONT, style, font);
-        }
+        // Whether the embedded file is a font, the tests know.
+        let _ = register_font(FONT, FontStyle::Normal, notosans::REGULAR_TTF);
         area.fill(&WHITE)?;
         Ok(Self { area, scale })
     }
@@ -151,13 +155,9 @@ impl<'a, DB: DrawingBackend> Sheet<'a, DB> {
         let left = self.px(EDGE);
         let right = self.area.dim_in_pixel().0 as i32 - left;
         let mut y = self.px(12);
-        let bold = self.font(TITLE, INK);
-        let bold = TextStyle {
-            font: bold.font.style(FontStyle::Bold),
-            ..bold
-        };
+        let style = self.font(TITLE, INK);
         self.area
-            .draw(&Text::new(title.to_owned(), (left, y), bold))?;
+            .draw(&Text::new(title.to_owned(), (left, y), style))?;
         y += self.px(30);
         for line in self.lines(caption, right - left)? {
             let style = self.font(SMALL, FAINT);
@@ -167,11 +167,11 @@ impl<'a, DB: DrawingBackend> Sheet<'a, DB> {
         y += self.px(16);
         let mut x = left;
         for (name, colour, sign) in legend {
-            let width = self.width(name, SMALL)? + self.px(40);
+            let width = self.width(name, SMALL)? + self.px(34);
             if x + width > right && x > left {
                 (x, y) = (left, y + self.px(22));
             }
-            self.sign(sign, (x + self.px(6), y), colour)?;
+            self.sign(sign, (x + self.px(6), y - self.px(1)), colour)?;
             let at = (x + self.px(18), y);
             self.write(name, at, &self.font(SMALL, INK), (HPos::Left, VPos::Center))?;
             x += width;

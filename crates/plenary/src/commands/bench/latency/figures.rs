@@ -3,16 +3,11 @@
 use super::summary::{ConfigurationSummary, ModeSummary, Statistics, Summary};
 use plenary_figures::{Arrangement, Axis, Bar, Bars, Figure, Group, Lines, Series};
 
-/// The figures, each with the name of its files. A configuration that nothing was measured in yet is
-/// in none of them.
+/// The figures that there are values for, each with the name of its files. A configuration that was
+/// not begun yet is in none of them.
 pub(super) fn of(summary: &Summary) -> Vec<(&'static str, Figure)> {
     let configurations = summary.configurations.iter();
-    let measured: Vec<_> = configurations
-        .filter(|one| one.sessions.completed + one.direct.completed > 0)
-        .collect();
-    if measured.is_empty() {
-        return Vec::new();
-    }
+    let measured: Vec<_> = configurations.filter(|one| one.played() > 0).collect();
     let how = caption(summary, &measured);
     let mut figures = vec![
         ("endpoints", endpoints(&measured, &how, Mode::Sessions)),
@@ -24,6 +19,7 @@ pub(super) fn of(summary: &Summary) -> Vec<(&'static str, Figure)> {
     if summary.experiment.settings.l1.len() > 1 {
         figures.push(("scaling", scaling(&measured, &how)));
     }
+    figures.retain(|(_, figure)| !figure.is_empty());
     figures
 }
 
@@ -47,10 +43,7 @@ fn caption(summary: &Summary, measured: &[&ConfigurationSummary]) -> String {
     let experiment = &summary.experiment;
     let settings = &experiment.settings;
     let failed: usize = measured.iter().map(|one| one.failed()).sum();
-    let completed = measured
-        .iter()
-        .map(|one| one.sessions.completed + one.direct.completed);
-    let all = failed + completed.sum::<usize>();
+    let all: usize = measured.iter().map(|one| one.played()).sum();
     let pause = match settings.pause_ms > 0.0 {
         true => format!(", {} ms between steps (not counted)", settings.pause_ms),
         false => String::new(),

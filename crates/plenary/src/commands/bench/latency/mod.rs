@@ -31,7 +31,7 @@ use plenary_session::participation::Participation;
 use plenary_types::limits::MAX_VALIDATORS;
 use results::Results;
 use std::{collections::BTreeSet, env, path::PathBuf, time::Duration};
-use summary::{ConfigurationSummary, Experiment, Settings, Statistics, Summary, Versions};
+use summary::{Experiment, Settings, Statistics, Summary, Versions};
 
 /// How long each step takes, through layer 2 and at layer 1 alone, by the size of the network.
 #[derive(clap::Args)]
@@ -200,7 +200,7 @@ fn human(summary: &Summary, args: &Args) -> String {
             cell(median(&one.sessions.workflow_ms)),
             cell(median(&one.direct.workflow_ms)),
             times(comparison.workflow_ratio),
-            failures(one),
+            format!("{} of {}", one.failed(), one.played()),
         ]
     });
     let header = [
@@ -220,11 +220,6 @@ fn human(summary: &Summary, args: &Args) -> String {
         table(header, rows),
         args.out.display()
     )
-}
-
-fn failures(one: &ConfigurationSummary) -> String {
-    let completed = one.sessions.completed + one.direct.completed;
-    format!("{} of {}", one.failed(), one.failed() + completed)
 }
 
 fn median(statistics: &Option<Statistics>) -> Option<f64> {

@@ -167,6 +167,11 @@ impl ConfigurationSummary {
         }
     }
 
+    /// How many iterations were played to their end or to a failure, in both modes.
+    pub(super) fn played(&self) -> usize {
+        self.failed() + self.sessions.completed + self.direct.completed
+    }
+
     /// How many iterations failed, in both modes.
     pub(super) fn failed(&self) -> usize {
         self.sessions.failed + self.direct.failed
