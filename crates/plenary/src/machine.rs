@@ -19,8 +19,6 @@ pub(crate) struct Machine {
     pub(crate) file_system: Option<String>,
     /// The device it is on.
     pub(crate) device: Option<String>,
-    /// That device's kind: HDD, SSD.
-    pub(crate) disk: Option<String>,
 }
 
 impl Machine {
@@ -46,7 +44,6 @@ impl Machine {
             kernel: System::kernel_long_version(),
             file_system: disk.map(|disk| disk.file_system().to_string_lossy().into_owned()),
             device: disk.map(|disk| disk.name().to_string_lossy().into_owned()),
-            disk: disk.map(|disk| disk.kind().to_string()),
         }
     }
 

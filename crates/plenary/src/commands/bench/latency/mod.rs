@@ -37,10 +37,10 @@ use summary::{Experiment, Settings, Statistics, Summary, Versions};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Numbers of validators; each is measured with each number of session nodes
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [4, 7, 10, 13, 16], value_parser = clap::value_parser!(u16).range(4..=MAX_VALIDATORS as i64))]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "4,7,10,13,16", value_parser = clap::value_parser!(u16).range(4..=MAX_VALIDATORS as i64))]
     l1: Vec<u16>,
     /// Numbers of session nodes
-    #[arg(long, value_name = "M,M", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "M,M", value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u16).range(1..))]
     l2: Vec<u16>,
     /// How often the workflow is measured in each configuration, through layer 2 and at layer 1 alone
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]

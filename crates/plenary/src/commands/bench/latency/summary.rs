@@ -139,7 +139,7 @@ impl Statistics {
         let rank = |percent: usize| values.get((percent * count).div_ceil(100).saturating_sub(1));
         Some(Self {
             count,
-            mean: values.iter().sum::<f64>() / count as f64,
+            mean: thousandths(values.iter().sum::<f64>() / count as f64),
             p50: *rank(50)?,
             p90: *rank(90)?,
             p99: *rank(99)?,
@@ -190,7 +190,7 @@ impl ModeSummary {
             completed: workflows.len(),
             failed: failed.len(),
             steps: steps(table.rows(), table.failures()),
-            workflow_ms: Statistics::of(workflows.into_values()),
+            workflow_ms: Statistics::of(workflows.into_values().map(thousandths)),
         }
     }
 }
@@ -253,7 +253,12 @@ impl Comparison {
 
 fn ratio(longer: Option<f64>, shorter: Option<f64>) -> Option<f64> {
     let (longer, shorter) = longer.zip(shorter)?;
-    (shorter > 0.0).then(|| longer / shorter)
+    (shorter > 0.0).then(|| thousandths(longer / shorter))
+}
+
+/// As exact as what is measured.
+pub(super) fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 /// What differs between two experiments, each as JSON, in words.

@@ -5,7 +5,7 @@
 //! L2; what goes through consensus, such as the commit, is L1. A step that was not done is in a file
 //! of its own beside, with its error, and ends its iteration.
 
-use super::LatencyFailure;
+use super::{LatencyFailure, summary::thousandths};
 use crate::{
     commands::Failure,
     files,
@@ -273,7 +273,7 @@ impl<T: Record> Records<T> {
 
 /// A duration in milliseconds, as exact as the tables have it.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+    thousandths(duration.as_secs_f64() * 1e3)
 }
 
 fn three_decimals<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
