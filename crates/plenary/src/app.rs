@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// ```
 pub struct App {
     pub(crate) service: Arc<Service>,
-    pub(crate) demo: Option<Demo>,
+    pub(crate) demo: Option<Arc<Demo>>,
 }
 
 impl App {
@@ -32,12 +32,12 @@ impl App {
     /// The app with a workflow that the commands `demo` and `bench` play.
     #[must_use]
     pub fn demo(mut self, demo: Demo) -> Self {
-        self.demo = Some(demo);
+        self.demo = Some(Arc::new(demo));
         self
     }
 
     /// The workflow, which some commands cannot do without.
-    pub(crate) fn workflow(&self) -> Result<&Demo, NoDemo> {
+    pub(crate) fn workflow(&self) -> Result<&Arc<Demo>, NoDemo> {
         let none = || NoDemo(self.service.id().name.clone());
         self.demo.as_ref().ok_or_else(none)
     }

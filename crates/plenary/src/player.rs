@@ -28,6 +28,8 @@ pub(crate) struct Player<'a> {
     pub(crate) client: Client,
     executor: &'a Executor,
     layer: Layer,
+    /// Whether it fetches and checks the receipts of its sessions.
+    receipts: bool,
 }
 
 /// A workflow that is being played.
@@ -48,8 +50,12 @@ pub(crate) struct Played {
     pub(crate) endpoint: String,
     /// Whether it is answered by layer 2, without consensus.
     pub(crate) at_layer2: bool,
-    /// From the request to the answer, or to the refusal.
+    /// Whether it commits a session.
+    pub(crate) commits: bool,
+    /// From the request to the answer, or to the refusal, and to the end of its checks.
     pub(crate) latency: Duration,
+    /// How much of that it took to fetch and check the receipt.
+    pub(crate) receipt: Option<Duration>,
 }
 
 /// What came of a step that was done.
@@ -66,7 +72,7 @@ pub(crate) struct Done {
 #[error("step `{step}`: {error}")]
 pub(crate) struct Unplayable {
     /// The step.
-    step: String,
+    pub(crate) step: String,
     /// What it needs.
     error: MissingAnswer,
 }
@@ -79,6 +85,8 @@ pub(crate) enum StepFailure {
     Refused {
         /// The step.
         step: String,
+        /// The problem's code, or the status where the answer is none.
+        code: String,
         /// The answer's status.
         status: u16,
         /// The answer's body.
@@ -98,6 +106,7 @@ pub(crate) enum StepFailure {
 struct Sent {
     done: Done,
     body: Bytes,
+    receipt: Option<Duration>,
 }
 
 impl<'a> Player<'a> {
@@ -115,11 +124,17 @@ impl<'a> Player<'a> {
             Layer::Direct => client,
             Layer::Sessions => client.with_session_nodes(cluster.urls(Role::Session))?,
         };
-        Ok(Self {
+        Ok(Self::of(client, executor, layer, true))
+    }
+
+    /// Any client; `receipts` says whether it fetches and checks the receipts of its sessions.
+    pub(crate) fn of(client: Client, executor: &'a Executor, layer: Layer, receipts: bool) -> Self {
+        Self {
             client,
             executor,
             layer,
-        })
+            receipts,
+        }
     }
 
     /// Begins to play a workflow.
@@ -150,27 +165,37 @@ impl<'a> Player<'a> {
                         transaction: None,
                     },
                     body: response.map(|response| response.body).unwrap_or_default(),
+                    receipt: None,
                 })
             }
             (Some(SessionRole::In { .. }), Some(session)) => {
                 Ok(session.send(request, None).await?.into())
             }
             (Some(SessionRole::Commits { .. }), Some(session)) => {
-                let committed = session.commit_by(request).await?;
-                let response = committed.response();
-                Ok(Sent {
-                    done: Done {
-                        status: response.map_or(0, |response| response.status),
-                        height: Some(committed.height()),
-                        transaction: Some(committed.transaction.hash()),
-                    },
-                    body: response
-                        .map(|response| response.body.clone())
-                        .unwrap_or_default(),
-                })
+                self.commit(session, request).await
             }
             _ => Ok(self.client.send(request, None).await?.into()),
         }
+    }
+
+    async fn commit(&self, session: &mut Session, request: &Request) -> Result<Sent, ClientError> {
+        let closed = session.close_by(request).await?;
+        let answered = Instant::now();
+        let mut receipt = None;
+        if self.receipts {
+            session.prove(&closed).await?;
+            receipt = Some(answered.elapsed());
+        }
+        let response = closed.response;
+        Ok(Sent {
+            done: Done {
+                status: response.as_ref().map_or(200, |response| response.status),
+                height: closed.height,
+                transaction: Some(closed.transaction),
+            },
+            body: response.map(|response| response.body).unwrap_or_default(),
+            receipt,
+        })
     }
 }
 
@@ -199,10 +224,11 @@ impl Playing<'_> {
         };
         let started = Instant::now();
         let sent = self.player.send(request, role, &mut self.session).await;
+        let receipt = sent.as_ref().ok().and_then(|sent| sent.receipt);
         let latency = started.elapsed();
         let end = match sent {
             Ok(sent) if sent.done.status < 400 => {
-                self.answers.add(&step.name, &sent.body);
+                self.answers.add(&step.name, sent.body);
                 Ok(sent.done)
             }
             failed => {
@@ -218,7 +244,9 @@ impl Playing<'_> {
                 .map_or(request.path(), |route| route.pattern())
                 .to_owned(),
             at_layer2,
+            commits: matches!(role, Some(SessionRole::Commits { .. })),
             latency,
+            receipt,
         };
         Ok(Some((played, end)))
     }
@@ -228,13 +256,18 @@ impl StepFailure {
     fn of(step: &str, failed: Result<Sent, ClientError>) -> Self {
         let step = step.to_owned();
         match failed {
-            Ok(Sent { done, body }) => Self::Refused {
+            Ok(Sent { done, body, .. }) => Self::Refused {
                 step,
+                code: serde_json::from_slice(&body).map_or_else(
+                    |_| done.status.to_string(),
+                    |problem: Problem| problem.code.clone(),
+                ),
                 status: done.status,
                 body: String::from_utf8_lossy(&body).into_owned(),
             },
             Err(ClientError::Problem { problem, .. }) => Self::Refused {
                 step,
+                code: problem.code.clone(),
                 status: problem.status,
                 body: Problem::to_string(&problem),
             },
@@ -242,6 +275,25 @@ impl StepFailure {
                 step,
                 error: Box::new(error),
             },
+        }
+    }
+}
+
+impl StepFailure {
+    /// What kind of failure it is, in one word.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Refused { code, .. } => code.clone(),
+            Self::Client { error, .. } => match **error {
+                ClientError::Unreachable { .. } => "unreachable",
+                ClientError::Form { .. } => "unreadable",
+                ClientError::Unproven { .. } => "unproven",
+                ClientError::Broken(_) => "broken-promise",
+                ClientError::NotCommitted(_) => "not-committed",
+                ClientError::Pending { .. } => "pending",
+                _ => "client",
+            }
+            .into(),
         }
     }
 }
@@ -255,6 +307,7 @@ impl From<Answer> for Sent {
                 transaction: answer.transaction,
             },
             body: answer.body,
+            receipt: None,
         }
     }
 }

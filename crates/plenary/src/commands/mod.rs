@@ -72,9 +72,15 @@ pub(crate) enum Failure {
     /// A step of a workflow.
     #[error(transparent)]
     Step(#[from] StepFailure),
-    /// `bench latency`.
+    /// `bench load`.
     #[error(transparent)]
-    Latency(#[from] bench::latency::LatencyFailure),
+    Load(#[from] bench::load::LoadFailure),
+    /// `bench catch-up`.
+    #[error(transparent)]
+    CatchUp(#[from] bench::CatchUpFailure),
+    /// Someone stopped it.
+    #[error("stopped by {0}")]
+    Stopped(&'static str),
     /// `demo`.
     #[error(transparent)]
     Demo(#[from] demo::DemoFailure),

@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod crashes;
 mod dev;
+mod load;
 mod network;
 mod rounds;
 mod sessions;
