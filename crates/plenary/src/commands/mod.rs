@@ -72,6 +72,9 @@ pub(crate) enum Failure {
     /// A step of a workflow.
     #[error(transparent)]
     Step(#[from] StepFailure),
+    /// `bench latency`.
+    #[error(transparent)]
+    Latency(#[from] bench::latency::LatencyFailure),
     /// `bench load`.
     #[error(transparent)]
     Load(#[from] bench::load::LoadFailure),

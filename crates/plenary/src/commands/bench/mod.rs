@@ -2,9 +2,11 @@
 
 mod catch_up;
 mod lab;
+pub(crate) mod latency;
 pub(crate) mod load;
 mod rest;
 mod usage;
+mod versions;
 mod wire;
 
 pub(crate) use catch_up::CatchUpFailure;
@@ -15,6 +17,8 @@ use crate::{app::App, output::Output};
 /// Measure the service's own workflow on networks that it starts itself.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
+    /// How long each step takes, through layer 2 and at layer 1 alone, by the size of the network
+    Latency(latency::Args),
     /// How much many clients get done, how long each step takes then, and what it costs
     Load(load::Args),
     /// What a network costs that has nothing to do
@@ -25,6 +29,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Failure> {
     match command {
+        Command::Latency(args) => latency::run(app, args, output),
         Command::Load(args) => load::run(app, &args, output),
         Command::Rest(args) => rest::run(app, &args, output),
         Command::CatchUp(args) => catch_up::run(app, &args, output),

@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use super::versions::Versions;
 use crate::{
     app::App,
     commands::{Failure, block_on, system},
@@ -31,7 +32,7 @@ use plenary_session::participation::Participation;
 use plenary_types::limits::MAX_VALIDATORS;
 use results::Results;
 use std::{collections::BTreeSet, env, path::PathBuf, time::Duration};
-use summary::{Experiment, Settings, Statistics, Summary, Versions};
+use summary::{Experiment, Settings, Statistics, Summary};
 
 /// How long each step takes, through layer 2 and at layer 1 alone, by the size of the network.
 #[derive(clap::Args)]
@@ -123,17 +124,10 @@ pub(crate) fn run(app: &App, args: Args, output: Output) -> Result<(), Failure> 
     let executor = executor.map_err(NetworkError::Service)?;
     let experiment = Experiment {
         settings: settings(&args)?,
-        versions: Versions {
-            plenary: env!("CARGO_PKG_VERSION"),
-            service: app.service.id().to_string(),
-            build: match cfg!(debug_assertions) {
-                true => "debug",
-                false => "release",
-            },
-        },
+        versions: Versions::of(app),
         machine: Machine::here(&env::temp_dir()),
     };
-    warn(&experiment, output);
+    experiment.versions.warn(&experiment.machine, output);
     let mut results = Results::open(&args.out, experiment, demo.steps.len())?;
     let bench = Bench::new(app, demo, &executor, &args, output);
     let measured = block_on(async {
@@ -170,19 +164,6 @@ fn settings(args: &Args) -> Result<Settings, LatencyFailure> {
         pause_ms: table::milliseconds(args.pause),
         participation: args.participation.to_string(),
     })
-}
-
-/// Says what makes numbers worth little.
-fn warn(experiment: &Experiment, output: Output) {
-    if experiment.versions.build == "debug" {
-        output.note("warning: this program is not optimized; measure with `cargo run --release`");
-    }
-    if experiment.machine.writes_to_memory() {
-        output.note(format_args!(
-            "warning: nodes will write to {}, which is memory: nothing is durable there; name a directory of a disk in TMPDIR",
-            env::temp_dir().display()
-        ));
-    }
 }
 
 /// One line a configuration: medians, the layers side by side.

@@ -3,7 +3,7 @@
 //! Percentiles are values that were measured, by nearest rank: the p90 of ten is the ninth.
 
 use super::table::{FailedRow, Layer, Row, Table};
-use crate::machine::Machine;
+use crate::{commands::bench::versions::Versions, machine::Machine};
 use plenary_types::Method;
 use serde::Serialize;
 use serde_json::Value;
@@ -32,15 +32,6 @@ pub(super) struct Settings {
     pub(super) pause_ms: f64,
     /// How many session nodes must have run a step before it is answered.
     pub(super) participation: String,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Versions {
-    pub(super) plenary: &'static str,
-    pub(super) service: String,
-    /// Whether the compiler optimized: `release`, or `debug`, which measures nothing of interest.
-    pub(super) build: &'static str,
 }
 
 /// All results.

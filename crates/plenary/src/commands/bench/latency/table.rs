@@ -88,6 +88,7 @@ impl Round {
             endpoint,
             at_layer2,
             latency,
+            ..
         } = played;
         let layer = if at_layer2 { Layer::L2 } else { Layer::L1 };
         let latency_ms = milliseconds(latency);

@@ -8,6 +8,7 @@ pub(super) mod generator;
 mod point;
 mod report;
 mod schedule;
+mod tables;
 mod tally;
 mod verdict;
 
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FACTOR", value_parser = factor, num_args = 0..=1, default_missing_value = "1.5")]
     ramp: Option<f64>,
     /// A workflow's p99 above this says that the network is saturated, as does a backlog of a second's arrivals
-    #[arg(long, value_name = "TIME", default_value = "1s")]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = super::some_time)]
     limit: humantime::Duration,
     /// How many seconds each load is measured
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -71,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long)]
     receipts: bool,
     /// How often the nodes' memory goes into memory.csv
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = super::some_time)]
     sample: humantime::Duration,
     /// Where results are written; must be missing or empty
     #[arg(long, value_name = "DIR")]

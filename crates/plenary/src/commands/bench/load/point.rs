@@ -171,31 +171,10 @@ async fn observe(
     let disk = Disk::of(&lab.network);
     let load = plan.load.clone();
     let mut generator = Generator::start(load, plan.app, &lab.network, &lab.cluster).await?;
-    let mut look = interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sampled = None::<Instant>;
-    let mut from = None;
-    let mut interrupted = false;
-    let from_on = tokio::time::sleep_until(generator.from().into());
-    tokio::pin!(from_on);
-    loop {
-        tokio::select! {
-            biased;
-            _ = stop.asked() => { interrupted = true; break }
-            ended = lab.cluster.ended() => return Err(ended.into()),
-            () = &mut from_on, if from.is_none() => from = Some(observer.mark()),
-            () = generator.finished() => break,
-            _ = look.tick() => {
-                let workflows = generator.tally().all();
-                watch.progress(workflows, observer.start.elapsed());
-                if sampled.is_none_or(|at| at.elapsed() >= plan.sample) {
-                    sampled = Some(Instant::now());
-                    watch.sample(&observer.sample(workflows))?;
-                }
-                observer.wire.carried();
-            }
-        }
-    }
+    let (from, interrupted) = tokio::select! {
+        going = go_on(plan.sample, &mut generator, &mut observer, stop, watch) => going?,
+        ended = lab.cluster.ended() => return Err(ended.into()),
+    };
     let backlog = generator.close();
     let until = observer.mark();
     let patience = match interrupted {
@@ -209,36 +188,53 @@ async fn observe(
         () = generator.drain(patience) => {}
         ended = lab.cluster.ended() => return Err(ended.into()),
     }
-    watch.sample(&observer.sample(generator.tally().all()))?;
-    let grown = Disk::of(&lab.network).since(disk);
-    let Some(from) = from else {
-        return Err(Failure::Stopped("Ctrl-C, before anything was measured"));
-    };
-    let mut point = Point::of(
-        plan,
-        &generator,
-        &from,
-        &until,
-        observer.nodes(&from, &until),
-    );
     let all = generator.tally().all();
+    watch.sample(&observer.sample(all))?;
+    let grown = Disk::of(&lab.network).since(disk);
+    let from = from.ok_or(Failure::Stopped("Ctrl-C, before anything was measured"))?;
+    let nodes = observer.nodes(&from, &until);
+    let mut point = Point::of(plan, &generator, &from, &until, nodes);
     point.disk_bytes_per_workflow = per(all, |share| PerRole {
         validators: share(grown.validators),
         session_nodes: share(grown.session_nodes),
     });
     point.interrupted = interrupted;
     point.startup_ms = lab.startup.as_millis();
-    if let Some(rate) = plan.load.rate {
-        let p99 = point.latency("workflow").map(|it| it.p99_ms / 1000.0);
-        let offered = Offered {
-            rate,
-            backlog,
-            p99: p99.map(Duration::from_secs_f64),
-        };
-        point.backlog = Some(backlog);
-        point.saturated = offered.saturated(plan.limit);
-    }
+    point.judge(plan.limit, backlog);
     Ok(point)
+}
+
+/// Watches until the time that is measured is over, or someone stops it: what was used when it began,
+/// and whether it was stopped.
+async fn go_on(
+    sample: Duration,
+    generator: &mut Generator,
+    observer: &mut Observer,
+    stop: &mut Stop,
+    watch: &mut impl Watch,
+) -> Result<(Option<Mark>, bool), Failure> {
+    let mut look = interval(LOOK_EVERY.min(sample));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begins = tokio::time::sleep_until(generator.from().into());
+    tokio::pin!(begins);
+    let (mut from, mut sampled) = (None, None::<Instant>);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.asked() => return Ok((from, true)),
+            () = &mut begins, if from.is_none() => from = Some(observer.mark()),
+            () = generator.finished() => return Ok((from, false)),
+            _ = look.tick() => {
+                let workflows = generator.tally().all();
+                watch.progress(workflows, observer.start.elapsed());
+                if sampled.is_none_or(|at| at.elapsed() >= sample) {
+                    sampled = Some(Instant::now());
+                    watch.sample(&observer.sample(workflows))?;
+                }
+                observer.wire.carried();
+            }
+        }
+    }
 }
 
 /// Watches nodes and connections of a network.
@@ -358,6 +354,21 @@ impl Point {
         let workflow_ms = point.latency("workflow").map(|it| it.p50_ms);
         point.warnings = point.generator.warnings(workflow_ms, load.clients);
         point
+    }
+
+    /// Says whether an open loop saturated the network, with so many workflows not over at the end.
+    fn judge(&mut self, limit: Duration, backlog: u64) {
+        let Some(rate) = self.rate else {
+            return;
+        };
+        let p99 = self.latency("workflow").map(|it| it.p99_ms / 1000.0);
+        let offered = Offered {
+            rate,
+            backlog,
+            p99: p99.map(Duration::from_secs_f64),
+        };
+        self.backlog = Some(backlog);
+        self.saturated = offered.saturated(limit);
     }
 
     /// The latencies of one kind, where there are any.

@@ -1,17 +1,17 @@
-//! The results as files, and as tables for people. Every file is written anew after each load, so that
+//! The results as files. Every file is written anew after each load, so that
 //! what was measured is kept whatever comes; only `memory.csv` grows while a load runs.
 
 use super::{
     Args, LoadFailure,
-    point::{NodeUse, Plan, Point, Sample, Watch},
+    point::{Plan, Point, Sample, Watch},
+    tables::{self, in_words},
 };
 use crate::{
     app::App,
-    commands::Failure,
-    config::Role,
+    commands::{Failure, bench::versions::Versions},
     files,
     machine::Machine,
-    output::{Output, table},
+    output::Output,
 };
 use indicatif::ProgressBar;
 use plenary_figures::{Axis, Figure, Lines, Series};
@@ -40,27 +40,6 @@ const NODES: [&str; 10] = [
     "memory_largest_mib",
 ];
 const FAILURES: [&str; 6] = ["mode", "clients", "rate", "step", "kind", "count"];
-const LOAD_HEADER: [&str; 8] = [
-    "load",
-    "workflows/s",
-    "steps/s",
-    "step, ms p50 / p99",
-    "commit",
-    "alone",
-    "workflow",
-    "failed",
-];
-const COST_HEADER: [&str; 8] = [
-    "a workflow costs",
-    "validators, CPU ms",
-    "session nodes",
-    "validator, MiB before / largest",
-    "session node",
-    "disk, kB, validators / session nodes",
-    "wire, kB a transaction: validators / layers / clients",
-    "generator, cores",
-];
-
 /// Results so far.
 pub(super) struct Report {
     output: Output,
@@ -135,15 +114,11 @@ impl Report {
         if entries.count() > 0 {
             return Err(LoadFailure::NotEmpty(directory).into());
         }
-        let machine = Machine::here(&std::env::temp_dir());
-        if machine.writes_to_memory() {
-            output.note("the nodes' files are in memory, where to be durable costs nothing; set TMPDIR to a directory on a disk");
-        }
+        let (machine, versions) = (Machine::here(&std::env::temp_dir()), Versions::of(app));
+        versions.warn(&machine, output);
         let experiment = json!({
             "settings": args.settings(),
-            "plenary": env!("CARGO_PKG_VERSION"),
-            "service": app.service.id().to_string(),
-            "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+            "versions": versions,
             "machine": machine,
         });
         let path = directory.join("memory.csv");
@@ -256,7 +231,7 @@ impl Report {
                 "steps",
                 "Steps",
                 "step",
-                Point::steps_per_second as fn(&Point) -> f64,
+                (|point| point.steps_per_s) as fn(&Point) -> f64,
             ),
             ("workflows", "Whole workflows", "workflow", |point| {
                 point.workflows_per_s
@@ -315,13 +290,8 @@ impl Report {
             return;
         }
         self.output.show(&self.value(), || {
-            let (loads, costs) = (self.points.iter().map(Point::row), self.points.iter());
-            format!(
-                "{}\n{}\nwritten to {}",
-                table(LOAD_HEADER, loads),
-                table(COST_HEADER, costs.map(Point::costs)),
-                self.directory.display()
-            )
+            let tables = tables::human(&self.points);
+            format!("{tables}\nwritten to {}", self.directory.display())
         });
     }
 }
@@ -392,97 +362,6 @@ impl<'a> LoadRow<'a> {
             warnings: point.warnings.join("; "),
         }
     }
-}
-
-/// How a load is called.
-fn in_words(mode: &str, clients: usize, rate: Option<f64>) -> String {
-    match rate {
-        Some(rate) => format!("{mode}, {} workflows/s", round(rate)),
-        None => format!("{mode}, {clients} clients"),
-    }
-}
-
-impl Point {
-    fn steps_per_second(&self) -> f64 {
-        self.steps_per_s
-    }
-
-    fn row(&self) -> [String; 8] {
-        let both = |kind| {
-            let both =
-                |it: &super::tally::Latency| format!("{} / {}", round(it.p50_ms), round(it.p99_ms));
-            self.latency(kind).map_or_else(none, both)
-        };
-        [
-            in_words(self.mode, self.clients, self.rate),
-            round(self.workflows_per_s),
-            round(self.steps_per_s),
-            both("step"),
-            both("commit"),
-            both("alone"),
-            both("workflow"),
-            self.failed().to_string(),
-        ]
-    }
-
-    fn costs(&self) -> [String; 8] {
-        let of = |wanted| self.nodes.iter().filter(move |node| node.role == wanted);
-        let processor = |wanted| {
-            let each = of(wanted).map(|node| node.processor_ms_per_workflow);
-            each.sum::<Option<f64>>().map_or_else(none, round)
-        };
-        let memory = |wanted| {
-            let largest = |value: fn(&NodeUse) -> f64| of(wanted).map(value).fold(0.0, f64::max);
-            match of(wanted).next() {
-                None => none(),
-                Some(_) => format!(
-                    "{} / {}",
-                    round(largest(|node| node.memory_before_mib)),
-                    round(largest(|node| node.memory_largest_mib))
-                ),
-            }
-        };
-        let disk = self.disk_bytes_per_workflow;
-        let disk = disk.map_or_else(none, |disk| {
-            format!(
-                "{} / {}",
-                round(disk.validators / 1000.0),
-                round(disk.session_nodes / 1000.0)
-            )
-        });
-        let wire = self.wire_bytes_per_transaction;
-        let wire = wire.map_or_else(none, |wire| {
-            let kilobytes = [
-                wire.between_validators,
-                wire.between_layers,
-                wire.with_clients,
-            ];
-            kilobytes.map(|bytes| round(bytes / 1000.0)).join(" / ")
-        });
-        [
-            in_words(self.mode, self.clients, self.rate),
-            processor(Role::Validator),
-            processor(Role::Session),
-            memory(Role::Validator),
-            memory(Role::Session),
-            disk,
-            wire,
-            round(self.generator.cores_used),
-        ]
-    }
-}
-
-/// Three digits say enough.
-fn round(value: f64) -> String {
-    match value {
-        value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
-    }
-}
-
-fn none() -> String {
-    "-".into()
 }
 
 /// Names a file that cannot be written.

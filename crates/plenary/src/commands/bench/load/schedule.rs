@@ -4,6 +4,7 @@
 //!
 //! Times are counted from the beginning of the run. Nothing here looks at a clock.
 
+use super::tally;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -48,16 +49,14 @@ pub(super) struct Lateness {
 impl Lateness {
     pub(super) fn new() -> Self {
         Self {
-            late: super::tally::histogram(),
+            late: tally::histogram(),
             waited: 0,
         }
     }
 
     /// A timer that was meant for `due` went off at `now`.
     pub(super) fn went_off(&mut self, due: Duration, now: Duration) {
-        let late = now.saturating_sub(due).as_micros();
-        self.late
-            .saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
+        tally::record(&mut self.late, now.saturating_sub(due));
     }
 
     /// No client was free for an arrival.
