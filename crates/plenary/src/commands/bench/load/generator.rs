@@ -171,7 +171,7 @@ impl Generator {
     /// that were due are still played. Says how many workflows wait or are played.
     pub(crate) fn close(&self) -> u64 {
         self.shared.over.store(true, Ordering::Relaxed);
-        self.tally().close();
+        self.tally().close(Instant::now());
         let ended = self.tally().ended();
         let arrived = self.shared.arrivals.as_ref().map(|arrivals| {
             let due = arrivals.schedule.before(self.shared.start.elapsed());
@@ -296,6 +296,7 @@ async fn play(player: &Player<'_>, demo: &Demo, intended: Instant) -> tally::Pla
                     part,
                     latency: step.latency - step.receipt.unwrap_or_default()
                         + std::mem::take(&mut late),
+                    ended: Instant::now(),
                     transaction: done.transaction.is_some(),
                 });
             }

@@ -67,8 +67,8 @@ impl Point {
     fn costs(&self) -> [String; 8] {
         let of = |wanted| self.nodes.iter().filter(move |node| node.role == wanted);
         let processor = |wanted| {
-            let each = of(wanted).map(|node| node.processor_ms_per_workflow);
-            each.sum::<Option<f64>>().map_or_else(none, round)
+            let each = of(wanted).filter_map(|node| node.processor_ms_per_workflow);
+            each.reduce(|sum, one| sum + one).map_or_else(none, round)
         };
         let memory = |wanted| {
             let largest = |value: fn(&NodeUse) -> f64| of(wanted).map(value).fold(0.0, f64::max);

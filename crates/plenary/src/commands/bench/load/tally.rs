@@ -59,6 +59,7 @@ pub(crate) struct Step {
     pub(crate) part: Part,
     /// From when it was meant to be sent.
     pub(crate) latency: Duration,
+    pub(crate) ended: Instant,
     /// Whether it made a transaction.
     pub(crate) transaction: bool,
 }
@@ -81,13 +82,14 @@ pub(crate) struct Tally {
     workflows: Histogram<u64>,
     receipts: Histogram<u64>,
     failures: BTreeMap<(String, String), u64>,
-    /// Done since `from`, until [`close`](Self::close).
+    /// Done from `from` to `until`.
     done: Done,
     /// Workflows done since the run began.
     all: u64,
     /// Workflows that came to any end since then.
     ended: u64,
-    closed: bool,
+    /// Until when what is done counts as throughput, once that is over.
+    until: Option<Instant>,
 }
 
 /// The latencies of one thing, in milliseconds.
@@ -125,21 +127,22 @@ impl Tally {
             done: Done::default(),
             all: 0,
             ended: 0,
-            closed: false,
+            until: None,
         }
     }
 
     /// Counts a workflow. Latencies and failures count if it was meant to begin in the time that is
-    /// measured, even if it ends later; throughput, if it ends in that time.
+    /// measured, even if it ends later; throughput is what ends in that time, each step for itself.
     pub(crate) fn add(&mut self, played: &Played) {
         let whole = played.failure.is_none();
         self.all += u64::from(whole);
         self.ended += 1;
-        if played.ended >= self.from && !self.closed {
-            self.done.workflows += u64::from(whole);
-            self.done.steps += played.steps.len() as u64;
-            let transactions = played.steps.iter().filter(|step| step.transaction);
-            self.done.transactions += transactions.count() as u64;
+        let (from, until) = (self.from, self.until);
+        let in_time = |at: Instant| at >= from && until.is_none_or(|until| at <= until);
+        self.done.workflows += u64::from(whole && in_time(played.ended));
+        for step in played.steps.iter().filter(|step| in_time(step.ended)) {
+            self.done.steps += 1;
+            self.done.transactions += u64::from(step.transaction);
         }
         if played.intended < self.from {
             return;
@@ -166,11 +169,11 @@ impl Tally {
     }
 
     /// The time that is measured is over: what is done from now on is no throughput.
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.until = Some(now);
     }
 
-    /// What was done in the time that is measured.
+    /// What was done in the time that is measured. It is known once all that was begun is over.
     pub(crate) fn done(&self) -> Done {
         self.done
     }
@@ -257,6 +260,7 @@ mod tests {
         let step = |part, times| Step {
             part,
             latency: Duration::from_millis(latency * times),
+            ended,
             transaction: part == Part::Commit,
         };
         Played {
@@ -312,13 +316,16 @@ mod tests {
         tally.add(&played(start, start, 1));
         tally.add(&played(start, start + 2 * SECOND, 1));
         tally.add(&played(start + SECOND, start + 2 * SECOND, 1));
-        tally.close();
-        // Begun within and ended after.
+        tally.close(start + 3 * SECOND);
+        // Begun within and ended after; and one whose first step was done within.
         tally.add(&played(start + SECOND, start + 9 * SECOND, 1));
+        let mut long = played(start, start + 9 * SECOND, 1);
+        long.steps[0].ended = start + 2 * SECOND;
+        tally.add(&long);
         let done = tally.done();
-        assert_eq!((done.workflows, done.steps, done.transactions), (2, 6, 2));
+        assert_eq!((done.workflows, done.steps, done.transactions), (2, 7, 2));
         let workflow = tally.kinds().pop().unwrap();
-        assert_eq!((workflow.count, tally.all()), (2, 4));
+        assert_eq!((workflow.count, tally.all()), (2, 5));
         assert!(workflow.max_ms > 7990.0, "{workflow:?}");
     }
 
