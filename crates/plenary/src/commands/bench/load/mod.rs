@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// Through session nodes, or each step through consensus; several are measured one after the other
     #[arg(long, value_enum, value_delimiter = ',', default_value = "session")]
     mode: Vec<Mode>,
-    /// How many clients, one load for each number; with --rate, how many there are to take what arrives [default: 1,16,64,256; with --rate 256]
+    /// How many clients, one load for each number; with --rate, how many there are to take what arrives [default: 1,16,64,256; 256 with --rate or --ramp]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: Vec<u32>,
     /// Open loop: workflows arrive at this many a second, one load for each rate
