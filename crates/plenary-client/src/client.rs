@@ -110,6 +110,25 @@ impl Client {
         Self { patience, ..self }
     }
 
+    /// Another client of the network, as if it ran in a program of its own: it shares connections
+    /// with this one, and nothing of what this one has seen. It asks the node with the number
+    /// `first` first, counted on from the last node to the first: so many clients can be spread.
+    #[must_use]
+    pub fn another(&self, first: usize) -> Self {
+        // Validators are asked for a service only where no session node answers.
+        let service = match self.session_nodes.len() {
+            0 => first,
+            nodes => first % nodes,
+        };
+        Self {
+            validators: self.validators.beginning_at(first),
+            session_nodes: self.session_nodes.beginning_at(first),
+            services: self.services.beginning_at(service),
+            seen: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The genesis that answers are checked against.
     pub fn genesis(&self) -> Option<&Genesis> {
         self.genesis.as_deref()

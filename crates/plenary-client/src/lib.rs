@@ -87,6 +87,6 @@ pub use resources::{
     TransactionSummary, ValidatorStatus, Validators,
 };
 pub use session::{
-    Change, Committed, Kept, Session, SessionEvent, SessionEvents, SessionNodeName,
+    Change, Closed, Committed, Kept, Session, SessionEvent, SessionEvents, SessionNodeName,
     SessionNodeStatus, SessionState, SessionStatus, Step, StepStatus,
 };

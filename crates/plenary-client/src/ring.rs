@@ -51,12 +51,26 @@ impl Ring {
         self.nodes.is_empty()
     }
 
+    /// How many nodes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The same nodes, with a preference of its own from now on.
     pub(crate) fn fork(&self) -> Self {
         let preferred = self.preferred.load(Ordering::Relaxed);
         Self {
             nodes: self.nodes.clone(),
             preferred: Arc::new(preferred.into()),
+        }
+    }
+
+    /// The same nodes, with the one of this number asked first, counted on from the last to the
+    /// first. There is a node, or nobody to ask.
+    pub(crate) fn beginning_at(&self, first: usize) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            preferred: Arc::new((first % self.nodes.len().max(1)).into()),
         }
     }
 

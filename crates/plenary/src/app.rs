@@ -4,7 +4,7 @@ use crate::demo::Demo;
 use plenary_service::Service;
 use std::sync::Arc;
 
-/// What [`run`](crate::run) runs: a service, and its demo where the author gives one.
+/// What [`run`](crate::run) runs: a service, and its workflow where the author gives one.
 ///
 /// ```no_run
 /// use plenary::prelude::*;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// ```
 pub struct App {
     pub(crate) service: Arc<Service>,
-    pub(crate) demo: Option<Demo>,
+    pub(crate) demo: Option<Arc<Demo>>,
 }
 
 impl App {
@@ -29,13 +29,26 @@ impl App {
         }
     }
 
-    /// The app with a workflow that the command `demo` plays.
+    /// The app with a workflow that the commands `demo` and `bench` play.
     #[must_use]
     pub fn demo(mut self, demo: Demo) -> Self {
-        self.demo = Some(demo);
+        self.demo = Some(Arc::new(demo));
         self
     }
+
+    /// The workflow, which some commands cannot do without.
+    pub(crate) fn workflow(&self) -> Result<&Arc<Demo>, NoDemo> {
+        let none = || NoDemo(self.service.id().name.clone());
+        self.demo.as_ref().ok_or_else(none)
+    }
 }
+
+/// The author gave no workflow.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} has no demo; give it one: plenary::run(App::new(service()).demo(Demo::new().step(\"Name\", |answers| Ok(Call::post(\"/path\")))))"
+)]
+pub(crate) struct NoDemo(String);
 
 impl From<Service> for App {
     fn from(service: Service) -> Self {

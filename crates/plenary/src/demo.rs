@@ -1,7 +1,10 @@
-//! The demo of a service: a workflow its author gives, which the command `demo` plays.
+//! The demo of a service: a workflow its author gives, which the command `demo` shows and `bench`
+//! measures.
 
+use bytes::Bytes;
 use plenary_types::{Method, Request};
 use serde_json::Value;
+use std::sync::OnceLock;
 
 /// A workflow: requests in order, each made of the answers to earlier ones.
 ///
@@ -65,7 +68,7 @@ impl Call {
                 method,
                 target: target.into(),
                 content_type: String::new(),
-                body: bytes::Bytes::new(),
+                body: Bytes::new(),
             },
         }
     }
@@ -92,7 +95,27 @@ impl Call {
 /// The answers to a demo's earlier steps.
 #[derive(Debug, Default)]
 pub struct Answers {
-    bodies: Vec<(String, Value)>,
+    answers: Vec<Answered>,
+}
+
+/// The answer to one step.
+#[derive(Debug)]
+struct Answered {
+    step: String,
+    body: Bytes,
+    /// The body's JSON, read when it is first asked for: most answers never are.
+    value: OnceLock<Value>,
+}
+
+impl Answered {
+    fn value(&self) -> &Value {
+        self.value.get_or_init(|| {
+            serde_json::from_slice(&self.body).unwrap_or_else(|_| {
+                // An answer that is no JSON is a text, which the empty pointer names.
+                Value::String(String::from_utf8_lossy(&self.body).into_owned())
+            })
+        })
+    }
 }
 
 /// A step asked for what no earlier answer has.
@@ -112,8 +135,9 @@ impl Answers {
     ///
     /// Where there is no such step before this one, or no such value in its answer.
     pub fn value(&self, step: &str, pointer: &str) -> Result<&Value, MissingAnswer> {
-        let body = self.bodies.iter().find(|(name, _)| name == step);
-        body.and_then(|(_, body)| body.pointer(pointer))
+        let answered = self.answers.iter().find(|answered| answered.step == step);
+        answered
+            .and_then(|answered| answered.value().pointer(pointer))
             .ok_or_else(|| MissingAnswer {
                 step: step.to_owned(),
                 pointer: pointer.to_owned(),
@@ -136,12 +160,12 @@ impl Answers {
         }
     }
 
-    pub(crate) fn add(&mut self, step: &str, body: &[u8]) {
-        let body = serde_json::from_slice(body).unwrap_or_else(|_| {
-            // An answer that is no JSON is a text, which the empty pointer names.
-            Value::String(String::from_utf8_lossy(body).into_owned())
+    pub(crate) fn add(&mut self, step: &str, body: Bytes) {
+        self.answers.push(Answered {
+            step: step.to_owned(),
+            body,
+            value: OnceLock::new(),
         });
-        self.bodies.push((step.to_owned(), body));
     }
 }
 
@@ -155,9 +179,9 @@ mod tests {
         let mut answers = Answers::default();
         answers.add(
             "Create",
-            br#"{"id":"PKG-1","count":2,"items":[{"name":"bolt"}]}"#,
+            Bytes::from_static(br#"{"id":"PKG-1","count":2,"items":[{"name":"bolt"}]}"#),
         );
-        answers.add("Greet", b"hello");
+        answers.add("Greet", Bytes::from_static(b"hello"));
         assert_eq!(answers.text("Create", "/id").unwrap(), "PKG-1");
         assert_eq!(answers.text("Create", "/count").unwrap(), "2");
         assert_eq!(answers.text("Create", "/items/0/name").unwrap(), "bolt");
@@ -167,7 +191,7 @@ mod tests {
     #[test]
     fn what_no_answer_has_is_named() {
         let mut answers = Answers::default();
-        answers.add("Create", br#"{"items":[]}"#);
+        answers.add("Create", Bytes::from_static(br#"{"items":[]}"#));
         for (step, pointer) in [("Create", "/id"), ("Create", "/items"), ("Start", "/id")] {
             let error = answers.text(step, pointer).unwrap_err().to_string();
             assert!(error.contains(step) && error.contains(pointer), "{error}");

@@ -59,8 +59,9 @@ pub(crate) struct Running {
 
 /// The children of this process.
 pub(crate) struct Cluster {
-    /// One a node.
+    /// One a node that runs.
     pub(crate) nodes: Vec<Running>,
+    double_run: bool,
 }
 
 /// Why a network does not run on this machine.
@@ -170,7 +171,26 @@ impl Cluster {
         let nodes = nodes.map(|(node, (log, file))| spawn(node, log, file, double_run));
         Ok(Self {
             nodes: nodes.collect::<Result<_, _>>()?,
+            double_run,
         })
+    }
+
+    /// Kills a node's process, as a power cut would. The node is none of the cluster's then, until it
+    /// is started again.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        if let Some(index) = self.nodes.iter().position(|node| node.name == name) {
+            // An error says that it has ended meanwhile.
+            let _ = self.nodes.remove(index).child.kill().await;
+        }
+    }
+
+    /// Starts a process for a node that was killed.
+    pub(crate) async fn start(&mut self, node: &Node) -> Result<(), ClusterError> {
+        let Logs(logs) = Logs::lock(std::slice::from_ref(node)).await?;
+        for (log, file) in logs {
+            self.nodes.push(spawn(node, log, file, self.double_run)?);
+        }
+        Ok(())
     }
 
     /// The URLs of the nodes of a role.

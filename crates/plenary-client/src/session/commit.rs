@@ -49,6 +49,19 @@ impl Committed {
     }
 }
 
+/// The end of a session as a node says: [`Session::prove`] has the proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// In which transaction it was decided.
+    pub transaction: TransactionHash,
+    /// The height of its block, where the node said it.
+    pub height: Option<u64>,
+    /// What the node answered, where it answered anew: the problem `conflict` among others.
+    pub response: Option<Response>,
+    /// The request that ended it, where that was a step.
+    last: Option<Operation>,
+}
+
 impl Session {
     /// Commits the session as it is, and checks what was committed: the transaction and its receipt
     /// are fetched from a validator, and compared with what this client saw and was promised. Where
@@ -64,11 +77,8 @@ impl Session {
         let request = json_request(Method::Post, &target, Bytes::new());
         let word = self.word(|key, genesis| Commitment::sign(key, genesis, &self.chain))?;
         let nonce = nonce_or_new(None)?;
-        match self.ask_for_commit(&request, &nonce, word).await {
-            Ok(decided) => self.settle(decided, None).await,
-            Err(error) if error.hope() == Hope::Never => Err(error),
-            Err(_) => self.bring(None, word).await,
-        }
+        self.prove(&self.close(&request, &nonce, None, word).await?)
+            .await
     }
 
     /// Commits the session by a route that the service declares to, with a JSON body: the request
@@ -93,17 +103,39 @@ impl Session {
     ///
     /// As [`commit_with`](Self::commit_with).
     pub async fn commit_by(&mut self, request: &Request) -> Result<Committed, ClientError> {
+        let closed = self.close_by(request).await?;
+        self.prove(&closed).await
+    }
+
+    /// The first half of [`commit_by`](Self::commit_by): until a node says how the session was
+    /// decided, whose word that is. [`prove`](Self::prove) is the second half.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody decides it, or the service refuses, which leaves the session open.
+    pub async fn close_by(&mut self, request: &Request) -> Result<Closed, ClientError> {
         request.check()?;
         let nonce = self.closing_nonce(request)?;
         let last = self.last(request, &nonce)?;
         let word = self.word(|key, genesis| {
             Commitment::sign_closing(key, genesis, &self.chain, last.id(), request)
         })?;
-        match self.ask_for_commit(request, &nonce, word).await {
-            Ok(decided) => self.settle(decided, Some(&last)).await,
-            Err(error) if error.hope() == Hope::Never => Err(error),
-            Err(_) => self.bring(Some(last), word).await,
-        }
+        self.close(request, &nonce, Some(last), word).await
+    }
+
+    /// Has the session decided: by a session node, or by a validator where all of those refuse.
+    async fn close(
+        &self,
+        request: &Request,
+        nonce: &str,
+        last: Option<Operation>,
+        word: Option<Commitment>,
+    ) -> Result<Closed, ClientError> {
+        let decided = match self.ask_for_commit(request, nonce, word).await {
+            Err(error) if error.hope() != Hope::Never => self.bring(last.clone(), word).await,
+            decided => decided,
+        };
+        Ok(Closed { last, ..decided? })
     }
 
     /// The nonce of the request that is to end the session: the same for the same request.
@@ -158,7 +190,7 @@ impl Session {
         request: &Request,
         nonce: &str,
         word: Option<Commitment>,
-    ) -> Result<Decided, ClientError> {
+    ) -> Result<Closed, ClientError> {
         self.nodes
             .first(self.client.patience(), |node| async move {
                 let composed = self.client.compose(&node, request, nonce, Purpose::Step)?;
@@ -176,31 +208,33 @@ impl Session {
         &self,
         last: Option<Operation>,
         commitment: Option<Commitment>,
-    ) -> Result<Committed, ClientError> {
+    ) -> Result<Closed, ClientError> {
         let steps = self.steps.iter().map(|step| step.operation.clone());
         let draft = Draft {
-            operations: steps.chain(last.clone()).collect(),
+            operations: steps.chain(last).collect(),
             commitment,
         };
         let draft = &encode(&draft);
-        let brought = self.client.first(|node| async move {
-            let http = node.request("POST", "/plenary/v1/drafts")?;
-            let http = http
-                .timeout(crate::client::REPLY_WITHIN)
-                .header("prefer", prefer())
-                .header("content-type", "application/octet-stream");
-            decided(&node, node.send(http.body(draft.clone())).await?)
-        });
-        self.settle(brought.await?, last.as_ref()).await
+        self.client
+            .first(|node| async move {
+                let http = node.request("POST", "/plenary/v1/drafts")?;
+                let http = http
+                    .timeout(crate::client::REPLY_WITHIN)
+                    .header("prefer", prefer())
+                    .header("content-type", "application/octet-stream");
+                decided(&node, node.send(http.body(draft.clone())).await?)
+            })
+            .await
     }
 
-    /// Fetches what was decided, with its proof, and compares it with what this client saw.
-    async fn settle(
-        &self,
-        Decided { hash, winner }: Decided,
-        last: Option<&Operation>,
-    ) -> Result<Committed, ClientError> {
-        let (hash, client) = (&hash, &self.client);
+    /// Fetches what was decided, with its proof, from a validator, and compares it with what this
+    /// client saw and was promised.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub async fn prove(&self, closed: &Closed) -> Result<Committed, ClientError> {
+        let (hash, client) = (&closed.transaction, &self.client);
         let (transaction, receipt) = client
             .first(|node| async move {
                 let transaction = client.content_from(&node, hash).await;
@@ -218,7 +252,7 @@ impl Session {
                 session: self.id,
                 transaction: *hash,
                 outcome: receipt.outcome,
-                winner,
+                winner: closed.response.as_ref().and_then(winner),
             })));
         }
         self.compare(
@@ -226,7 +260,7 @@ impl Session {
                 transaction,
                 receipt,
             },
-            last,
+            closed.last.as_ref(),
         )
     }
 
@@ -264,25 +298,22 @@ fn now() -> plenary_types::Timestamp {
     plenary_types::Timestamp(crate::client::seconds().saturating_mul(1000))
 }
 
-/// In which transaction a session was decided, as a node says.
-struct Decided {
-    hash: TransactionHash,
-    /// In a conflict, the transaction that was there before.
-    winner: Option<TransactionHash>,
-}
-
-fn decided(node: &Node, reply: Reply) -> Result<Decided, ClientError> {
+/// What a node says of a session's end.
+fn decided(node: &Node, reply: Reply) -> Result<Closed, ClientError> {
     let status = reply.status;
+    let closed = |transaction, height, response| Closed {
+        transaction,
+        height,
+        response,
+        last: None,
+    };
     match Answer::read(reply) {
         Ok(answer) => match (answer.finality.as_deref(), answer.transaction) {
-            (Some("final"), Some(hash)) => Ok(Decided {
-                hash,
-                winner: winner(&answer),
-            }),
+            (Some("final"), Some(hash)) => Ok(closed(hash, answer.height, Some(answer.response()))),
             _ => Err(node.form(status, "the commit is on its way".into())),
         },
         Err(ClientError::Problem { problem, url }) => match (problem.tx_hash, &*problem.code) {
-            (Some(hash), "already-in-block") => Ok(Decided { hash, winner: None }),
+            (Some(hash), "already-in-block") => Ok(closed(hash, None, None)),
             // Another transaction has it: asking again tells which.
             (Some(transaction), "superseded") => Err(ClientError::Pending { transaction }),
             _ => Err(ClientError::Problem { problem, url }),
@@ -291,8 +322,9 @@ fn decided(node: &Node, reply: Reply) -> Result<Decided, ClientError> {
     }
 }
 
-fn winner(answer: &Answer) -> Option<TransactionHash> {
-    let problem = crate::answer::problem(&answer.content_type, &answer.body)?;
+/// In a conflict, the transaction that was there before.
+fn winner(response: &Response) -> Option<TransactionHash> {
+    let problem = crate::answer::problem(&response.content_type, &response.body)?;
     problem.extra.get("winner")?.as_str()?.parse().ok()
 }
 

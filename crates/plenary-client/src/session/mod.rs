@@ -9,7 +9,7 @@ mod commit;
 mod kept;
 mod look;
 
-pub use commit::Committed;
+pub use commit::{Closed, Committed};
 pub use kept::Kept;
 pub use look::{
     Change, SessionEvent, SessionEvents, SessionNodeName, SessionNodeStatus, SessionState,

@@ -7,7 +7,7 @@ use crate::{
 use axum::response::IntoResponse;
 use plenary_client::{Client, ClientError, Kept, Session, SessionEvent};
 use plenary_types::{
-    Outcome, Problem, PromiseProofError, TransactionHash,
+    Method, Outcome, Problem, PromiseProofError, Request, TransactionHash,
     genesis::ClientSignatures::{Optional, Required},
     testing,
 };
@@ -68,6 +68,53 @@ async fn a_closing_request_is_the_last_step_of_what_is_committed() {
     let committed = session.commit_with("/close", &json!({})).await.unwrap();
     assert_eq!(committed.json::<Value>().unwrap()["target"], "/close");
     assert_eq!(committed.transaction.operations.len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_the_end_can_be_proven_afterwards() {
+    let world = World::new(Required);
+    let (validator, node) = (world.validator().await, world.session_node(Lie::None).await);
+    let client = world.signing(&validator, &[&node]);
+    let mut session = two_steps(&client).await;
+    let request = Request {
+        method: Method::Post,
+        target: "/close".into(),
+        content_type: String::new(),
+        body: Default::default(),
+    };
+    let closed = session.close_by(&request).await.unwrap();
+    // Until here nobody but the session node was asked.
+    assert!(validator.asked().is_empty());
+    assert_eq!(closed.response.as_ref().unwrap().status, 200);
+    let committed = session.prove(&closed).await.unwrap();
+    assert_eq!(committed.transaction.hash(), closed.transaction);
+    assert_eq!(committed.transaction.operations.len(), 3);
+
+    let world = World::new(Required);
+    let (validator, node) = (world.validator().await, world.session_node(Lie::None).await);
+    world.conflicts(1);
+    let mut session = two_steps(&world.signing(&validator, &[&node])).await;
+    let closed = session.close_by(&request).await.unwrap();
+    assert_eq!(closed.response.as_ref().unwrap().status, 409);
+    let error = session.prove(&closed).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotCommitted(_)), "{error}");
+}
+
+#[tokio::test]
+async fn another_client_begins_at_the_node_it_is_told() {
+    for number in 0..4 {
+        let world = World::new(Required);
+        let validator = world.validator().await;
+        let nodes = [
+            world.session_node(Lie::None).await,
+            world.session_node(Lie::None).await,
+        ];
+        let client = world.signing(&validator, &[&nodes[0], &nodes[1]]);
+        let other = client.another(number);
+        other.open("/open", &json!({})).await.unwrap();
+        let asked = nodes[number % 2].asked();
+        assert_eq!(asked.len(), 1, "client {number}");
+    }
 }
 
 #[tokio::test]

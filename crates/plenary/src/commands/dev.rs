@@ -10,6 +10,7 @@ use crate::{
     signals::Stop,
     supervise::{Cluster, Logs},
 };
+use plenary_session::node::Bounds;
 use plenary_types::genesis::ClientSignatures;
 use serde_json::json;
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ fn create(app: &App, args: &Args) -> Result<Network, Failure> {
         // So that curl is enough to try the service.
         clients: ClientSignatures::Optional,
         service: app.service.clone(),
+        bounds: Bounds::default(),
         ports: args.ports,
     };
     Ok(Network::create(&args.data_dir, &plan)?)

@@ -1,6 +1,7 @@
 //! The commands, one module each. A command either does its job or says in a [`Failure`] why not
 //! and what to do.
 
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -18,10 +19,12 @@ pub(crate) mod testnet;
 pub(crate) mod tx;
 
 use crate::{
+    app::NoDemo,
     config::{ConfigError, GenesisFileError},
     files::FileError,
     keys::KeyError,
     network::NetworkError,
+    player::{StepFailure, Unplayable},
     supervise::ClusterError,
 };
 use plenary_client::ClientError;
@@ -60,6 +63,27 @@ pub(crate) enum Failure {
     /// `dev`.
     #[error(transparent)]
     Dev(#[from] dev::OtherSize),
+    /// No workflow to play.
+    #[error(transparent)]
+    NoDemo(#[from] NoDemo),
+    /// A workflow that cannot be played.
+    #[error(transparent)]
+    Unplayable(#[from] Unplayable),
+    /// A step of a workflow.
+    #[error(transparent)]
+    Step(#[from] StepFailure),
+    /// `bench latency`.
+    #[error(transparent)]
+    Latency(#[from] bench::latency::LatencyFailure),
+    /// `bench load`.
+    #[error(transparent)]
+    Load(#[from] bench::load::LoadFailure),
+    /// `bench catch-up`.
+    #[error(transparent)]
+    CatchUp(#[from] bench::CatchUpFailure),
+    /// Someone stopped it.
+    #[error("stopped by {0}")]
+    Stopped(&'static str),
     /// `demo`.
     #[error(transparent)]
     Demo(#[from] demo::DemoFailure),

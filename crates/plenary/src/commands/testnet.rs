@@ -7,6 +7,7 @@ use crate::{
     network::{FirstPorts, Network, Plan},
     output::{Output, table},
 };
+use plenary_session::node::Bounds;
 use plenary_types::genesis::ClientSignatures;
 use serde_json::json;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
             false => ClientSignatures::Required,
         },
         service: app.service.clone(),
+        bounds: Bounds::default(),
         ports: args.ports,
     };
     let network = Network::create(&args.out, &plan)?;

@@ -17,7 +17,7 @@ use crate::{
 };
 use plenary_session::{node::Bounds, participation::Participation};
 use plenary_types::{Genesis, GenesisError, PublicKey};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{
     fmt,
     net::SocketAddr,
@@ -62,7 +62,7 @@ pub(crate) struct Overrides {
 }
 
 /// What a node does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     /// Layer 1.

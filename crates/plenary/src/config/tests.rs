@@ -21,6 +21,7 @@ fn network(directory: &Path) -> Network {
         session_nodes: 2,
         clients: ClientSignatures::Required,
         service: Arc::new(Service::new("ledger", "1.0.0")),
+        bounds: Bounds::default(),
         ports: FirstPorts::default(),
     };
     Network::create(directory, &plan).unwrap()

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) clients: ClientSignatures,
     /// What it runs, from the config that the service's author gives.
     pub(crate) service: Arc<Service>,
+    /// How its session nodes run.
+    pub(crate) bounds: Bounds,
     /// Where its nodes listen.
     pub(crate) ports: FirstPorts,
 }
@@ -123,7 +125,7 @@ impl Network {
             let home = new.path().join(&draft.name);
             files::create_directory(&home)?;
             keys::save(&home.join(NODE_KEY), &draft.key)?;
-            let config = config_text(draft, &drafts);
+            let config = config_text(draft, &drafts, &plan.bounds);
             files::write_new(&home.join(CONFIG), &config, Access::Usual)?;
         }
         fs::rename(new.path(), directory).map_err(files::on("create", directory))?;
@@ -190,7 +192,7 @@ fn draft(
         .collect()
 }
 
-fn config_text(node: &Draft, all: &[Draft]) -> String {
+fn config_text(node: &Draft, all: &[Draft], bounds: &Bounds) -> String {
     let Draft {
         name, http, p2p, ..
     } = node;
@@ -230,20 +232,20 @@ listen = "{p2p}"
         ));
     }
     if node.role == Role::Session {
-        push_layer2(&mut text, all);
+        push_layer2(&mut text, all, bounds);
     }
     text
 }
 
 /// What only a session node's configuration has.
-fn push_layer2(text: &mut String, all: &[Draft]) {
+fn push_layer2(text: &mut String, all: &[Draft], bounds: &Bounds) {
     let Bounds {
         participation,
         time_limit,
         sessions,
         requests,
-    } = Bounds::default();
-    let time_limit = humantime::format_duration(time_limit);
+    } = bounds;
+    let time_limit = humantime::format_duration(*time_limit);
     text.push_str(&format!(
         r#"
 [bounds]

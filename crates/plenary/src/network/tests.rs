@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use plenary_service::Service;
+use plenary_session::node::Bounds;
 use plenary_types::{Problem, genesis::ClientSignatures};
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc};
@@ -18,6 +19,7 @@ fn plan() -> Plan {
         session_nodes: 2,
         clients: ClientSignatures::Optional,
         service: Arc::new(service()),
+        bounds: Bounds::default(),
         ports: FirstPorts::default(),
     }
 }

@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, unreachable_pub)]
 #![cfg(unix)]
 
+mod bench;
 mod commands;
 mod crashes;
 mod dev;
+mod load;
 mod network;
 mod rounds;
 mod sessions;

@@ -1,23 +1,20 @@
 //! `demo`: the service's own workflow on a fresh network, once through layer 2 and once at layer 1
 //! alone, step by step, with the proof of the last.
 
-mod player;
-
 use super::{Failure, block_on, receipt, system};
 use crate::{
     app::App,
-    config::Role,
-    demo::{Demo, MissingAnswer},
-    files, keys,
+    demo::Demo,
+    files,
     network::{FirstPorts, Network, NetworkError, Plan},
     output::{Output, table},
+    player::{Done, Layer, Played, Player},
     signals::Stop,
     supervise::{Cluster, Logs},
 };
 use indicatif::ProgressBar;
-use player::{Layer, Played, Player};
-use plenary_client::Client;
 use plenary_service::{Executor, Options};
+use plenary_session::node::Bounds;
 use plenary_types::{TransactionHash, genesis::ClientSignatures, receipt::Verified};
 use serde::Serialize;
 use serde_json::json;
@@ -42,29 +39,6 @@ pub(crate) struct Args {
 /// Why a demo did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoFailure {
-    /// The author gave none.
-    #[error(
-        "{0} has no demo; give it one: plenary::run(App::new(service()).demo(Demo::new().step(\"Name\", |answers| Ok(Call::post(\"/path\")))))"
-    )]
-    None(String),
-    /// A step needs what no answer has.
-    #[error("step `{step}`: {error}")]
-    Missing {
-        /// The step.
-        step: String,
-        /// What it needs.
-        error: MissingAnswer,
-    },
-    /// A step was refused.
-    #[error("step `{step}` was answered with status {status}: {body}")]
-    Refused {
-        /// The step.
-        step: String,
-        /// The answer's status.
-        status: u16,
-        /// The answer's body.
-        body: String,
-    },
     /// No step went through consensus.
     #[error("no step of the demo made a transaction, so there is no receipt to verify")]
     NoReceipt,
@@ -94,9 +68,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
     let service = app.service.id();
     let executor = Executor::new(app.service.clone(), Options::default());
     let executor = executor.map_err(NetworkError::Service)?;
-    let demo = app
-        .demo
-        .ok_or_else(|| DemoFailure::None(service.name.clone()))?;
+    let demo = app.workflow()?;
     let home = tempfile::Builder::new().prefix("plenary-demo-").tempdir();
     let mut home = home.map_err(files::on("create a directory in", &std::env::temp_dir()))?;
     let plan = Plan {
@@ -105,6 +77,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         session_nodes: args.session_nodes,
         clients: ClientSignatures::Required,
         service: app.service.clone(),
+        bounds: Bounds::default(),
         ports: FirstPorts::default(),
     };
     let network = Network::create(&home.path().join("network"), &plan)?;
@@ -119,7 +92,7 @@ pub(crate) fn run(app: App, args: Args, output: Output) -> Result<(), Failure> {
         let logs = Logs::lock(&network.nodes).await?;
         let mut cluster = Cluster::spawn(&network.nodes, logs, false)?;
         let done = tokio::select! {
-            done = play(&mut cluster, &network, &demo, &executor, args.rounds, output) => done,
+            done = play(&mut cluster, &network, demo, &executor, args.rounds, output) => done,
             by = stop.asked() => Err(DemoFailure::Stopped(by).into()),
         };
         cluster.stop().await;
@@ -149,21 +122,9 @@ async fn play(
     output: Output,
 ) -> Result<Report, Failure> {
     cluster.ready().await?;
-    let client = Client::new(cluster.urls(Role::Validator))?
-        .with_genesis(network.genesis.clone())
-        .with_key(keys::load(&network.client_key_path())?);
-    let session_urls = cluster.urls(Role::Session);
-    let has_sessions = !session_urls.is_empty();
-    let sessions = Player {
-        client: client.clone().with_session_nodes(session_urls)?,
-        executor,
-        layer: Layer::Sessions,
-    };
-    let direct = Player {
-        client,
-        executor,
-        layer: Layer::Direct,
-    };
+    let direct = Player::new(cluster, network, executor, Layer::Direct)?;
+    let sessions = Player::new(cluster, network, executor, Layer::Sessions)?;
+    let has_sessions = !network.genesis.session_nodes.is_empty();
     let bar = output.progress("playing the workflow");
     bar.set_length(u64::from(rounds) * (1 + u64::from(has_sessions)));
     let played = async {
@@ -193,46 +154,58 @@ async fn play(
     })
 }
 
+/// One time through the workflow.
+type Round = Vec<(Played, Done)>;
+
 async fn play_rounds(
     player: &Player<'_>,
     demo: &Demo,
     rounds: u32,
     bar: &ProgressBar,
-) -> Result<Vec<Vec<Played>>, Failure> {
+) -> Result<Vec<Round>, Failure> {
     // So that the first round does not pay for connections.
-    player.round(demo).await?;
+    play_round(player, demo).await?;
     let mut all = Vec::new();
     for _ in 0..rounds {
-        all.push(player.round(demo).await?);
+        all.push(play_round(player, demo).await?);
         bar.inc(1);
     }
     Ok(all)
 }
 
+/// Plays the workflow once; every step must be done.
+async fn play_round(player: &Player<'_>, demo: &Demo) -> Result<Round, Failure> {
+    let (mut playing, mut round) = (player.begin(demo), Vec::new());
+    while let Some((played, done)) = playing.next().await? {
+        round.push((played, done?));
+    }
+    Ok(round)
+}
+
 /// The steps of the last round through layer 2, or at layer 1 where there is no other.
-fn rows(through: &[Vec<Played>], alone: &[Vec<Played>]) -> Vec<Row> {
-    let last = through.last().or(alone.last()).cloned().unwrap_or_default();
-    let rows = last.into_iter().enumerate().map(|(index, step)| {
+fn rows(through: &[Round], alone: &[Round]) -> Vec<Row> {
+    let last = through.last().or(alone.last()).into_iter().flatten();
+    let rows = last.enumerate().map(|(index, (step, done))| {
         let layer2_ms = (!through.is_empty()).then(|| median(through, index));
         let layer1_ms = median(alone, index);
         Row {
-            step: step.step,
-            route: step.route,
-            status: step.status,
+            step: step.step.clone(),
+            route: format!("{} {}", step.method, step.endpoint),
+            status: done.status,
             layer2_ms,
             layer1_ms,
             ratio: layer2_ms.map(|layer2_ms| layer1_ms / layer2_ms),
-            height: step.height,
-            transaction: step.transaction,
+            height: done.height,
+            transaction: done.transaction,
         }
     });
     rows.collect()
 }
 
 /// The median latency of a step in all rounds, in milliseconds.
-fn median(rounds: &[Vec<Played>], step: usize) -> f64 {
+fn median(rounds: &[Round], step: usize) -> f64 {
     let played = rounds.iter().filter_map(|round| round.get(step));
-    let mut latencies: Vec<_> = played.map(|played| played.latency).collect();
+    let mut latencies: Vec<_> = played.map(|(played, _)| played.latency).collect();
     latencies.sort();
     let middle = latencies.get(latencies.len() / 2);
     middle.map_or(0.0, |latency| latency.as_micros() as f64 / 1000.0)
