@@ -196,25 +196,23 @@ impl Node {
         height: u64,
     ) -> Step {
         let time = operation.time;
-        let promise = Promise::propose(
-            &self.key,
-            &self.genesis.hash(),
-            &live.history(),
-            entry.id,
-            live.next(),
-            Moment { time, height },
-            live.chain_with(&operation),
-        );
-        if self.others().next().is_some() {
+        let (moment, chain) = (Moment { time, height }, live.chain_with(&operation));
+        let (next, history) = (live.next(), live.history());
+        let promise = if self.others().next().is_none() {
+            Promise::unsigned(self.key.public_key(), entry.id, next, moment, chain)
+        } else {
+            let (key, genesis) = (&self.key, self.genesis.hash());
+            let promise = Promise::propose(key, &genesis, &history, entry.id, next, moment, chain);
             // Before it is on this node's disk: the others work on it meanwhile.
             self.tell(&Message::Propose(Box::new(Proposal {
                 owner: live.owner,
                 promise,
-                history: live.history(),
+                history,
                 operation: operation.clone(),
                 firm: self.needed() == 0,
             })));
-        }
+            promise
+        };
         let record = StepRecord {
             promise,
             operation,
@@ -223,6 +221,11 @@ impl Node {
         let step = self.keep(entry, live, record, Agreement::durable);
         self.metrics.steps.inc();
         step
+    }
+
+    /// This node's word to a client for a step, whoever proposed it. It may leave once the step holds.
+    pub(crate) fn promise(&self, proposed: &Promise) -> Promise {
+        proposed.give(&self.key, &self.genesis.hash())
     }
 
     /// Makes a step the session's next in memory, and appends it to the log; `durable` runs once it

@@ -236,8 +236,8 @@ impl Promise {
         height: u64,
         chain: Digest,
     ) -> Self {
-        let unsigned = Self::unsigned(key.public_key(), session, sequence, time, height, chain);
-        unsigned.give(key, genesis)
+        let moment = Moment { time, height };
+        Self::unsigned(key.public_key(), session, sequence, moment, chain).give(key, genesis)
     }
 
     /// Proposes a step to other session nodes, in the same words, after steps whose moments have the
@@ -249,10 +249,10 @@ impl Promise {
         history: &Digest,
         session: SessionId,
         sequence: u32,
-        Moment { time, height }: Moment,
+        moment: Moment,
         chain: Digest,
     ) -> Self {
-        let mut proposed = Self::unsigned(key.public_key(), session, sequence, time, height, chain);
+        let mut proposed = Self::unsigned(key.public_key(), session, sequence, moment, chain);
         proposed.signature = key.sign(&proposed.proposal(genesis, history));
         proposed
     }
@@ -265,12 +265,12 @@ impl Promise {
         }
     }
 
-    fn unsigned(
+    /// A step that its node gives nobody its word for yet, and has nobody to propose it to.
+    pub fn unsigned(
         node: PublicKey,
         session: SessionId,
         sequence: u32,
-        time: Timestamp,
-        height: u64,
+        Moment { time, height }: Moment,
         chain: Digest,
     ) -> Self {
         Self {

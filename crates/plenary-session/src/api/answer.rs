@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use plenary_service::with_l1;
-use plenary_types::{Problem, SessionId, TransactionHash};
+use plenary_types::{Problem, Promise, SessionId, TransactionHash};
 use plenary_validator::{
     finality::Landed,
     http::{Failure, set, to_http},
@@ -58,8 +58,8 @@ async fn until(feed: &Feed, deadline: Instant, mut holds: impl FnMut() -> bool) 
     tokio::time::timeout_at(deadline, held).await.is_ok()
 }
 
-/// The answer to a step.
-pub(super) fn step(node: &Node, stepped: &Stepped) -> Response {
+/// The answer to a step, with this node's promise of it.
+pub(super) fn step(node: &Node, stepped: &Stepped, promise: Promise) -> Response {
     let (step, session) = (&stepped.step, stepped.entry.id);
     let mut response = to_http(stepped.response().clone());
     let headers = response.headers_mut();
@@ -70,7 +70,6 @@ pub(super) fn step(node: &Node, stepped: &Stepped) -> Response {
     set(headers, "plenary-finality", finality);
     set(headers, "plenary-session", session);
     set(headers, "plenary-sequence", step.promise.sequence);
-    let promise = step.promise.give(&node.key, &node.genesis.hash());
     set(headers, "plenary-promise", promise);
     set(headers, "plenary-height", step.promise.height);
     let own = step.promise.node == node.key.public_key();

@@ -98,8 +98,14 @@ async fn finish_step(api: &Api, ran: Ran) -> Result<Response, Failure> {
     match ran {
         Ran::Refused(response) => Ok(to_http(response)),
         Ran::Stepped(stepped) => {
+            let first = stepped.step.promise;
+            // Signed while the disk works; it leaves with the answer only.
+            let mut promise = api.node.promise(&first);
             let stepped = answer::agreed(&api.node, stepped).await?;
-            Ok(answer::step(&api.node, &stepped))
+            if stepped.step.promise != first {
+                promise = api.node.promise(&stepped.step.promise);
+            }
+            Ok(answer::step(&api.node, &stepped, promise))
         }
     }
 }

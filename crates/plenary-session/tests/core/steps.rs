@@ -30,8 +30,8 @@ fn a_step_is_answered_once_it_is_durable_and_not_before() {
 }
 
 #[test]
-fn each_step_has_a_promise_of_the_chain_so_far() {
-    let world = World::new(1);
+fn each_step_is_proposed_with_the_chain_so_far() {
+    let world = World::new(2);
     let mut client = Client::new(1, "a");
     for sequence in 0..3 {
         let step = world.step(0, &mut client, deposit_request("ann", 5));
