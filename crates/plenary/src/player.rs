@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 pub(crate) enum Layer {
     /// Validators, each request by itself.
     Direct,
-    /// Session nodes: what the routes declare to be a session is one.
+    /// Session nodes: what the routes declare to be a session is one, with all that is asked for
+    /// while it is open.
     Sessions,
 }
 
@@ -168,13 +169,11 @@ impl<'a> Player<'a> {
                     receipt: None,
                 })
             }
-            (Some(SessionRole::In { .. }), Some(session)) => {
-                Ok(session.send(request, None).await?.into())
-            }
             (Some(SessionRole::Commits { .. }), Some(session)) => {
                 self.commit(session, request).await
             }
-            _ => Ok(self.client.send(request, None).await?.into()),
+            (_, Some(session)) => Ok(session.send(request, None).await?.into()),
+            (_, None) => Ok(self.client.send(request, None).await?.into()),
         }
     }
 
@@ -219,11 +218,14 @@ impl Playing<'_> {
         };
         let at_layer2 = match role {
             Some(SessionRole::Opens) => true,
-            Some(SessionRole::In { .. }) => self.session.is_some(),
-            Some(SessionRole::Commits { .. }) | None => false,
+            Some(SessionRole::Commits { .. }) => false,
+            Some(SessionRole::In { .. }) | None => self.session.is_some(),
         };
         let started = Instant::now();
         let sent = self.player.send(request, role, &mut self.session).await;
+        if matches!(role, Some(SessionRole::Commits { .. })) {
+            self.session = None;
+        }
         let receipt = sent.as_ref().ok().and_then(|sent| sent.receipt);
         let latency = started.elapsed();
         let end = match sent {

@@ -16,12 +16,13 @@ const CREATE: &str = "Create Package";
 const START: &str = "Start Session";
 const SCAN: &str = "Scan Package";
 
+/// All of it is one session, the package too: nobody else knows of it before the commit.
 fn demo() -> Demo {
     Demo::new()
-        .step(CREATE, |_| Ok(Call::post("/session/test-package")))
         .step(START, |_| {
             Ok(Call::post("/session/start").json(json!({ "operator_id": OPERATOR })))
         })
+        .step(CREATE, |_| Ok(Call::post("/session/test-package")))
         .step(SCAN, |answers| {
             let package = answers.text(CREATE, "/package_id")?;
             Ok(Call::get(in_session(answers, &format!("scan/{package}"))?))
