@@ -20,6 +20,9 @@ enum Command {
     Dev(commands::dev::Args),
     /// Play the service's own workflow on a fresh network and verify its last receipt
     Demo(commands::demo::Args),
+    /// Measure the service's own workflow
+    #[command(subcommand)]
+    Bench(commands::bench::Command),
     /// Make keys, genesis and configurations for a new network
     #[command(subcommand)]
     Testnet(commands::testnet::Command),
@@ -79,6 +82,7 @@ fn run_with(app: App, arguments: impl IntoIterator<Item = OsString>) -> ExitCode
     let done = match cli.command {
         Command::Dev(args) => commands::dev::run(app, args, output),
         Command::Demo(args) => commands::demo::run(app, args, output),
+        Command::Bench(command) => commands::bench::run(app, command, output),
         Command::Testnet(command) => commands::testnet::run(&app, command, output),
         Command::Start(args) => commands::start::run(app, args),
         Command::Config(command) => commands::config::run(&app, command, output),

@@ -1,6 +1,7 @@
 //! The commands, one module each. A command either does its job or says in a [`Failure`] why not
 //! and what to do.
 
+pub(crate) mod bench;
 pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -63,6 +64,9 @@ pub(crate) enum Failure {
     /// `demo`.
     #[error(transparent)]
     Demo(#[from] demo::DemoFailure),
+    /// `bench wan`.
+    #[error(transparent)]
+    Wan(#[from] bench::wan::WanFailure),
     /// `call`.
     #[error(transparent)]
     Call(#[from] call::CallFailure),
