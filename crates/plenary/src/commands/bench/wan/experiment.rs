@@ -9,8 +9,9 @@ use super::{
     client::{Client, PATIENCE, Played},
     matrix::Matrix,
     minimum::Minimum,
+    setup::{self, Setup},
     wire::Chance,
-    world::{self, Setup, World},
+    world::World,
 };
 use crate::demo::Demo;
 use serde::Serialize;
@@ -121,7 +122,7 @@ impl Plan<'_> {
             answered: Vec::new(),
         };
         let pause = PAUSE * minimum.slowest_quorum();
-        let played = world::run(setup, async |world| self.play(world, pause, played).await)??;
+        let played = setup::run(setup, async |world| self.play(world, pause, played).await)??;
         for (site, step) in played {
             match step.leader {
                 Some(leader) => {

@@ -17,6 +17,8 @@ mod minimum;
 mod plan;
 #[cfg(feature = "simulation")]
 mod report;
+#[cfg(feature = "simulation")]
+mod setup;
 #[cfg(all(test, feature = "simulation"))]
 mod tests;
 #[cfg(feature = "simulation")]

@@ -5,7 +5,7 @@ use super::{
     experiment::{Measured, Plan, WARM_UP},
     matrix::{Matrix, MatrixError, PRESETS},
     report::{Conditions, Report},
-    world::Setup,
+    setup::Setup,
 };
 use crate::{
     app::App,

@@ -5,7 +5,7 @@
 use super::{
     experiment::{Measured, Plan},
     matrix::Matrix,
-    world::Setup,
+    setup::Setup,
 };
 use crate::{demo::Call, demo::Demo};
 use plenary_service::prelude::*;
