@@ -55,7 +55,7 @@ pub(super) enum Event {
 }
 
 /// A transaction that a session node sends.
-struct Submission {
+pub(super) struct Submission {
     from: usize,
     transaction: Transaction,
     /// The validators to try.
