@@ -20,7 +20,7 @@ enum Command {
     Dev(commands::dev::Args),
     /// Play the service's own workflow on a fresh network and verify its last receipt
     Demo(commands::demo::Args),
-    /// Measure the service's own workflow on networks that it starts itself
+    /// Measure the service's own workflow, on networks that it starts or simulates itself
     #[command(subcommand)]
     Bench(commands::bench::Command),
     /// Make keys, genesis and configurations for a new network

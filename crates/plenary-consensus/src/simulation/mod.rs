@@ -22,7 +22,7 @@ use std::{
 /// How the network between two validators is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Link {
-    /// Mean delay of a message.
+    /// Mean delay of a message. Each message's delay is cut to whole milliseconds.
     pub latency: Duration,
     /// Standard deviation of the delay.
     pub jitter: Duration,
@@ -54,7 +54,13 @@ pub struct Settings {
     pub genesis_block: Block,
     /// The links at the start, between any two validators.
     pub link: Link,
+    /// How much virtual time a turn of the event loop takes: all that computing costs. At least a
+    /// nanosecond.
+    pub turn: Duration,
 }
+
+/// The turn of a run that is about what happens, and not about how long it takes.
+pub const TURN: Duration = Duration::from_millis(1);
 
 /// An application and its demand, to be started as a validator.
 #[derive(Clone)]
@@ -117,6 +123,7 @@ impl Simulation {
                     deterministic::Config::new()
                         .with_seed(self.settings.seed)
                         .with_start_time(UNIX_EPOCH + start)
+                        .with_cycle(self.settings.turn)
                         .with_timeout(None),
                 )
             }

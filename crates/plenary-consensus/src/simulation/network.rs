@@ -24,13 +24,19 @@ use commonware_runtime::{
 use commonware_utils::{NZUsize, Probability};
 use futures::future::select_all;
 use plenary_types::Timestamp;
-use std::{collections::BTreeSet, fmt, num::NonZeroUsize, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// An engine that runs, of a validator.
 struct Running {
     broadcaster: Broadcaster,
-    observations: std::sync::Arc<Observations>,
+    observations: Arc<Observations>,
     failure: Failure,
     met: mpsc::UnboundedSender<PublicKey>,
 }
@@ -57,7 +63,7 @@ pub struct Network {
     settings: Settings,
     oracle: Oracle<PublicKey, Context>,
     places: Vec<Place>,
-    link: Link,
+    links: BTreeMap<(usize, usize), Link>,
     cut: BTreeSet<(usize, usize)>,
     window: u64,
 }
@@ -66,7 +72,7 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network")
             .field("settings", &self.settings)
-            .field("link", &self.link)
+            .field("links", &self.links)
             .field("cut", &self.cut)
             .finish_non_exhaustive()
     }
@@ -101,7 +107,7 @@ impl Network {
         });
         let mut network = Self {
             places: places.collect(),
-            link: settings.link,
+            links: BTreeMap::new(),
             cut: BTreeSet::new(),
             window: WINDOW,
             context,
@@ -109,6 +115,7 @@ impl Network {
             oracle,
         };
         for (from, to) in network.pairs() {
+            network.links.insert((from, to), network.settings.link);
             network.add_link(from, to).await;
         }
         network
@@ -125,10 +132,15 @@ impl Network {
 
     async fn add_link(&mut self, from: usize, to: usize) {
         const PARTS: u64 = 1_000_000;
-        let arriving = ((1.0 - self.link.loss.clamp(0.0, 1.0)) * PARTS as f64) as u64;
+        let Link {
+            latency,
+            jitter,
+            loss,
+        } = self.links[&(from, to)];
+        let arriving = ((1.0 - loss.clamp(0.0, 1.0)) * PARTS as f64) as u64;
         let link = simulated::Link {
-            latency: self.link.latency,
-            jitter: self.link.jitter,
+            latency,
+            jitter,
             success_rate: Probability::new(arriving, PARTS).expect("at most one"),
         };
         let (from, to) = (self.places[from].public_key(), self.places[to].public_key());
@@ -365,12 +377,17 @@ impl Network {
 
     /// Sets every link that is not cut.
     pub async fn set_links(&mut self, link: Link) {
-        self.link = link;
         for (from, to) in self.pairs() {
-            if !self.cut.contains(&(from, to)) {
-                self.remove_link(from, to).await;
-                self.add_link(from, to).await;
-            }
+            self.set_link(from, to, link).await;
+        }
+    }
+
+    /// Sets the link from one validator to another, in this direction.
+    pub async fn set_link(&mut self, from: usize, to: usize, link: Link) {
+        self.links.insert((from, to), link);
+        if !self.cut.contains(&(from, to)) {
+            self.remove_link(from, to).await;
+            self.add_link(from, to).await;
         }
     }
 
@@ -403,6 +420,17 @@ impl Network {
     pub fn broadcast(&self, validator: usize, message: &Bytes) {
         for engine in &self.places[validator].engines {
             engine.broadcaster.broadcast(message.clone());
+        }
+    }
+
+    /// Broadcasts messages of a running validator's application, from wherever it is called.
+    pub fn broadcaster(&self, validator: usize) -> impl Fn(Bytes) + Send + Sync + use<> {
+        let engines = self.places[validator].engines.iter();
+        let broadcasters: Vec<_> = engines.map(|engine| engine.broadcaster.clone()).collect();
+        move |message| {
+            for broadcaster in &broadcasters {
+                broadcaster.broadcast(message.clone());
+            }
         }
     }
 
@@ -478,5 +506,11 @@ impl Network {
     /// The virtual clock.
     pub fn now(&self) -> Timestamp {
         convert::timestamp(self.context.current())
+    }
+
+    /// The virtual clock, to be read to the nanosecond, and from anywhere.
+    pub fn clock(&self) -> impl Fn() -> SystemTime + Clone + Send + Sync + use<> {
+        let clock = Arc::new(self.context.child("clock"));
+        move || clock.current()
     }
 }

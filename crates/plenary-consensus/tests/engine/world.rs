@@ -1,7 +1,7 @@
 //! A simulated network of logs, and the clients that use it.
 
 use crate::log::{Disk, Log, genesis_block, network};
-use plenary_consensus::simulation::{Link, Network, Node, Settings};
+use plenary_consensus::simulation::{Link, Network, Node, Settings, TURN};
 use plenary_types::Genesis;
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ pub(crate) fn settings(seed: u64, n: u8) -> Settings {
         genesis,
         keys,
         link: Link::reliable(LATENCY, Duration::from_millis(5)),
+        turn: TURN,
     }
 }
 

@@ -7,11 +7,12 @@ use super::{
     turns::Turns,
     verify::{Link, Verifier},
 };
+use futures::{StreamExt as _, TryFutureExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use plenary_store::Entry;
 use plenary_types::{Genesis, Header, PublicKey};
 use plenary_validator::frames::Frame;
-use std::{io, sync::Arc, thread};
+use std::{io, pin::pin, sync::Arc, thread};
 use tokio::{
     select,
     sync::{mpsc, watch},
@@ -202,7 +203,8 @@ struct Following {
 
 impl Following {
     async fn run(mut self) {
-        let (mut source, mut claimed) = (0, None);
+        let all = (0..self.sources.len()).collect();
+        let (mut source, mut claimed) = (self.nearest(all).await.unwrap_or(0), None);
         loop {
             let began = Instant::now();
             let end = self.follow(source, claimed).await;
@@ -224,9 +226,23 @@ impl Following {
         }
     }
 
-    /// The source after one that failed. Where all have failed lately, there is a pause.
+    /// Which of these sources answers first.
+    async fn nearest(&self, candidates: Vec<usize>) -> Option<usize> {
+        let asked = candidates.into_iter().map(|index| {
+            let answer = self.sources[index].height(self.timing.answer);
+            answer.map_ok(move |_| index)
+        });
+        let answers: FuturesUnordered<_> = asked.collect();
+        pin!(answers.filter_map(async |answer| answer.ok()))
+            .next()
+            .await
+    }
+
+    /// The source after one that failed. Where all have failed lately, or none answers, there is a
+    /// pause.
     async fn next(&self, failed: usize) -> usize {
-        match self.turns.after(failed, Instant::now()) {
+        let others = self.turns.others(failed, Instant::now());
+        match self.nearest(others.collect()).await {
             Some(next) => next,
             None => {
                 sleep(self.timing.backoff).await;

@@ -3,7 +3,8 @@
 //! One validator's stream is followed (`source`), and nothing of it is believed: what is final is
 //! for [`verify`] to say. Any failure, and every sign that the validator is behind or withholds
 //! blocks (`lag`), leads on to another one, which goes on where the last left off. So the node
-//! follows as long as one validator that it can reach is honest.
+//! follows as long as one validator that it can reach is honest. Of several it takes the one that
+//! answers first: a block comes as much later as its validator is farther away than the nearest.
 //!
 //! Fetching, verifying and executing run beside one another, with a bounded queue between each two;
 //! a full queue holds up what is before it, down to the validator's socket.
@@ -12,12 +13,14 @@
 
 mod follower;
 mod lag;
+mod leaders;
 mod source;
 pub mod submit;
 mod turns;
 pub mod verify;
 
 pub use follower::{Follower, StartError, Status, start, start_with};
+pub use leaders::Leaders;
 pub use source::{UrlError, Validators};
 
 use plenary_store::Entry;

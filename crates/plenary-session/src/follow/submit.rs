@@ -1,22 +1,15 @@
 //! Sending transactions to the validators.
 //!
-//! A transaction goes to the validator that leads next, which can put it in a block at once and
-//! passes it on to the others. Leaders take turns in the order of their keys, so the next one is
-//! known from the last final block's proposer. A validator that cannot take it is passed over; one
-//! that refuses it for good is reported, for it may lie.
+//! A transaction goes to the validator that leads next ([`Leaders`]), which can put it in a block at
+//! once and passes it on to the others. A validator that cannot take it is passed over; one that
+//! refuses it for good is reported, for it may lie.
 
 use super::{
-    UrlError, Validators,
+    Leaders, UrlError, Validators,
     source::{Failure, Source},
 };
 use plenary_types::{Header, Problem, PublicKey, Transaction, TransactionHash, encode};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 /// How many transactions are being sent at a time.
@@ -37,9 +30,9 @@ pub struct Refused {
 
 /// Sends transactions, without keeping anybody waiting.
 pub struct Submitter {
+    /// In the order of keys.
     sources: Arc<[Source]>,
-    /// The index of the validator that leads next.
-    leader: AtomicUsize,
+    leaders: Arc<Leaders>,
     slots: Arc<Semaphore>,
     refused: Arc<dyn Fn(Refused) + Send + Sync>,
     runtime: Handle,
@@ -57,22 +50,20 @@ impl Submitter {
         tip: &Header,
         refused: impl Fn(Refused) + Send + Sync + 'static,
     ) -> Result<Self, UrlError> {
-        let submitter = Self {
-            sources: validators.sources()?.into(),
-            leader: AtomicUsize::new(0),
+        let sources = validators.sources()?;
+        let keys = sources.iter().map(|source| source.key).collect();
+        Ok(Self {
+            sources: sources.into(),
+            leaders: Arc::new(Leaders::new(keys, tip)),
             slots: Arc::new(Semaphore::new(PARALLEL)),
             refused: Arc::new(refused),
             runtime: Handle::current(),
-        };
-        submitter.followed(tip);
-        Ok(submitter)
+        })
     }
 
     /// Takes note of the last final block.
     pub fn followed(&self, tip: &Header) {
-        let upto = |source: &Source| source.key <= tip.proposer;
-        let next = self.sources.partition_point(upto) % self.sources.len();
-        self.leader.store(next, Ordering::Relaxed);
+        self.leaders.followed(tip);
     }
 
     /// Sends a transaction to the validator that leads next, or to one as many turns later as there
@@ -84,11 +75,12 @@ impl Submitter {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             return false;
         };
-        let first = self.leader.load(Ordering::Relaxed).wrapping_add(attempts);
-        let (sources, refused) = (self.sources.clone(), self.refused.clone());
-        let transaction = transaction.clone();
+        let order = self.leaders.order(attempts);
+        let (sources, leaders) = (self.sources.clone(), self.leaders.clone());
+        let (transaction, refused) = (transaction.clone(), self.refused.clone());
         self.runtime.spawn(async move {
-            send(&sources, first, &transaction, &*refused).await;
+            let order = order.into_iter().map(|index| (index, &sources[index]));
+            send(order, &leaders, &transaction, &*refused).await;
             drop(slot);
         });
         true
@@ -96,14 +88,13 @@ impl Submitter {
 }
 
 async fn send(
-    sources: &[Source],
-    first: usize,
+    order: impl Iterator<Item = (usize, &Source)>,
+    leaders: &Leaders,
     transaction: &Transaction,
     refused: &(dyn Fn(Refused) + Send + Sync),
 ) {
     let (hash, encoded) = (transaction.hash(), encode(transaction));
-    for step in 0..sources.len() {
-        let source = &sources[first.wrapping_add(step) % sources.len()];
+    for (index, source) in order {
         let answer = source.post(encoded.clone(), ANSWER).await;
         match answer.and_then(|(status, body)| verdict(status, &body)) {
             Ok(None) => return,
@@ -116,6 +107,7 @@ async fn send(
                 return;
             }
             Err(failure) => {
+                leaders.failed(index);
                 tracing::debug!(%hash, validator = %source.key, %failure, "a transaction is not taken");
             }
         }

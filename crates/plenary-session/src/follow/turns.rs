@@ -39,15 +39,20 @@ impl Turns {
         standing.until = Some(now + backoff.min(self.timing.longest_backoff));
     }
 
-    /// The next validator after this one that may be asked.
-    pub(super) fn after(&self, validator: usize, now: Instant) -> Option<usize> {
+    /// The other validators that may be asked, in turn from this one on.
+    pub(super) fn others(&self, validator: usize, now: Instant) -> impl Iterator<Item = usize> {
         let count = self.standings.len();
-        let mut others = (1..count).map(|step| (validator + step) % count);
-        others.find(|other| {
+        let others = (1..count).map(move |step| (validator + step) % count);
+        others.filter(move |other| {
             self.standings[*other]
                 .until
                 .is_none_or(|until| until <= now)
         })
+    }
+
+    /// The next validator after this one that may be asked.
+    pub(super) fn after(&self, validator: usize, now: Instant) -> Option<usize> {
+        self.others(validator, now).next()
     }
 
     /// The validator that is to be left alone the shortest.

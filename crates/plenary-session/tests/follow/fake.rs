@@ -23,6 +23,8 @@ use tokio::{net::TcpListener, sync::watch};
 pub struct World {
     pub network: Network,
     pub entries: watch::Sender<Vec<Entry>>,
+    /// Whether a stream was opened, anywhere.
+    begun: watch::Sender<bool>,
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
         let world = Self {
             network: Network::new(4),
             entries: watch::Sender::default(),
+            begun: watch::Sender::default(),
         };
         (0..height).for_each(|_| world.grow(true));
         world
@@ -78,6 +81,8 @@ pub struct Script {
     pub pause: Duration,
     /// How it answers a transaction.
     pub refuse: Option<Problem>,
+    /// Whether it says how far it is only once a stream was opened: then another is the nearest.
+    pub far: bool,
 }
 
 impl Script {
@@ -90,6 +95,7 @@ impl Script {
             claim: None,
             pause: Duration::ZERO,
             refuse: None,
+            far: false,
         }
     }
 
@@ -113,6 +119,7 @@ pub struct Fake {
 struct Inner {
     script: Script,
     entries: watch::Receiver<Vec<Entry>>,
+    begun: watch::Sender<bool>,
     opened: Arc<Mutex<Vec<u64>>>,
     given: watch::Sender<Vec<Transaction>>,
 }
@@ -125,6 +132,7 @@ impl Fake {
         let inner = Arc::new(Inner {
             script,
             entries: world.entries.subscribe(),
+            begun: world.begun.clone(),
             opened: opened.clone(),
             given,
         });
@@ -151,6 +159,7 @@ struct From {
 
 async fn blocks(State(fake): State<Arc<Inner>>, Query(From { from }): Query<From>) -> Response {
     fake.opened.lock().push(from);
+    fake.begun.send_replace(true);
     let pieces = stream::unfold((fake, from), |(fake, next)| async move {
         let piece = piece(&fake, next).await?;
         let next = next + u64::from(piece != frames::ALIVE[..]);
@@ -187,6 +196,11 @@ async fn piece(fake: &Inner, height: u64) -> Option<Bytes> {
 }
 
 async fn status(State(fake): State<Arc<Inner>>) -> Json<Value> {
+    if fake.script.far {
+        let mut begun = fake.begun.subscribe();
+        // The world lives as long as the test.
+        let _ = begun.wait_for(|begun| *begun).await;
+    }
     let height = fake.entries.borrow().len() as u64;
     Json(json!({ "height": fake.script.claim.unwrap_or(height) }))
 }

@@ -70,12 +70,17 @@ impl Run {
         Self::start_on(world, scripts, timing, recorder).await
     }
 
+    /// The first validator is the nearest, unless its script says otherwise.
     async fn start_on(
         world: World,
-        scripts: Vec<Script>,
+        mut scripts: Vec<Script>,
         timing: Timing,
         recorder: Recorder,
     ) -> Self {
+        let near = scripts.iter().position(|script| !script.far);
+        let others = scripts.iter_mut().enumerate();
+        let others = others.filter(|(index, _)| Some(*index) != near);
+        others.for_each(|(_, script)| script.far = true);
         let mut fakes = Vec::new();
         for script in scripts {
             fakes.push(Fake::start(&world, script).await);
@@ -130,6 +135,18 @@ async fn an_honest_chain_is_followed_to_its_end_and_on() {
     assert_eq!(status.source, run.world.network.genesis.validators[0].key);
     run.follower.stop().await;
     assert_eq!(*run.fakes[0].opened.lock(), [1]);
+}
+
+#[tokio::test]
+async fn the_validator_that_answers_first_is_followed() {
+    let far = Script {
+        far: true,
+        ..Script::honest()
+    };
+    let run = Run::start(World::new(3), vec![far, Script::honest()], PATIENT).await;
+    run.is_whole().await;
+    assert!(run.opened(0).is_empty());
+    assert_eq!(run.opened(1), [1]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use plenary_consensus::{
     Application, Demand,
-    simulation::{Link, Network, Node as Process, Settings},
+    simulation::{Link, Network, Node as Process, Settings, TURN},
 };
 use plenary_service::{Executor, Options};
 use plenary_store::{Store, testing::Disk};
@@ -128,6 +128,7 @@ pub fn run_with<T>(
         keys: keys.clone(),
         genesis_block: Block::clone(store.genesis_block()),
         link,
+        turn: TURN,
     };
     plenary_consensus::simulation::run(settings, |network| async move {
         let place = || Place {

@@ -87,6 +87,9 @@ pub(crate) enum Failure {
     /// `demo`.
     #[error(transparent)]
     Demo(#[from] demo::DemoFailure),
+    /// `bench wan`.
+    #[error(transparent)]
+    Wan(#[from] bench::wan::WanFailure),
     /// `call`.
     #[error(transparent)]
     Call(#[from] call::CallFailure),

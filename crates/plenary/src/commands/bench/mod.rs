@@ -1,4 +1,5 @@
-//! `bench`: the service's own workflow, measured on networks that the command starts itself.
+//! `bench`: the service's own workflow, measured on networks that the command starts or simulates
+//! itself.
 
 mod catch_up;
 mod lab;
@@ -7,6 +8,7 @@ pub(crate) mod load;
 mod rest;
 mod usage;
 mod versions;
+pub(crate) mod wan;
 mod wire;
 
 pub(crate) use catch_up::CatchUpFailure;
@@ -14,7 +16,7 @@ pub(crate) use catch_up::CatchUpFailure;
 use super::Failure;
 use crate::{app::App, output::Output};
 
-/// Measure the service's own workflow on networks that it starts itself.
+/// Measure the service's own workflow, on networks that it starts or simulates itself.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// How long each step takes, through layer 2 and at layer 1 alone, by the size of the network
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Rest(rest::Args),
     /// How fast a validator catches up that was away while the others were under load
     CatchUp(catch_up::Args),
+    /// What the workflow takes between distant sites, simulated in virtual time
+    Wan(wan::Args),
 }
 
 pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Failure> {
@@ -33,6 +37,7 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
         Command::Load(args) => load::run(app, &args, output),
         Command::Rest(args) => rest::run(app, &args, output),
         Command::CatchUp(args) => catch_up::run(app, &args, output),
+        Command::Wan(args) => wan::run(app, &args, output),
     }
 }
 
