@@ -15,6 +15,10 @@ use commonware_codec::{Buf, EncodeSize, Error, Read as CodecRead, ReadExt, Write
 
 /// Who made a request, and the nonce that makes it one request and not another.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all authors sign, so a box would cost more than the space it saves"
+)]
 pub enum Author {
     /// A client that signed it.
     Signed(ClientSignature),
@@ -30,10 +34,7 @@ impl Author {
     /// The name of the one operation that this author, with this nonce, asks for.
     pub fn operation(&self) -> OperationId {
         match self {
-            Self::Signed(signature) => OperationId::of(
-                "plenary operation",
-                &[&signature.key().0, signature.nonce().as_bytes()],
-            ),
+            Self::Signed(signature) => signature.operation(),
             Self::Anonymous { nonce } => OperationId::of("plenary anonymous operation", &[nonce]),
         }
     }

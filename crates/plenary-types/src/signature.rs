@@ -13,6 +13,7 @@
 
 use crate::{
     codec::{Malformed, read_text, text_size, write_text},
+    digest::OperationId,
     http::Request,
     keys::{PrivateKey, PublicKey, Signature, Signed},
     limits::{
@@ -221,6 +222,8 @@ pub struct ClientSignature {
     signature: Signature,
     /// What `params` says.
     parameters: Parameters,
+    /// What follows from key and nonce, and is asked for again and again.
+    operation: OperationId,
 }
 
 impl ClientSignature {
@@ -235,14 +238,24 @@ impl ClientSignature {
         params: String,
         signature: Signature,
     ) -> Result<Self, SignatureError> {
+        check_length(&params)?;
+        let parameters = Parameters::parse(&params)?;
+        Self::of(origin, params, parameters, signature)
+    }
+
+    /// A signature whose `params` say what `parameters` has.
+    fn of(
+        origin: String,
+        params: String,
+        parameters: Parameters,
+        signature: Signature,
+    ) -> Result<Self, SignatureError> {
         check_origin(&origin).map_err(|error| SignatureError::Malformed(error.to_string()))?;
-        if params.len() > MAX_SIGNATURE_PARAMS_BYTES {
-            return Err(SignatureError::Malformed(format!(
-                "the parameters have more than {MAX_SIGNATURE_PARAMS_BYTES} bytes"
-            )));
-        }
+        check_length(&params)?;
+        let key_and_nonce: [&[u8]; 2] = [&parameters.key.0, parameters.nonce.as_bytes()];
         Ok(Self {
-            parameters: Parameters::parse(&params)?,
+            operation: OperationId::of("plenary operation", &key_and_nonce),
+            parameters,
             origin,
             params,
             signature,
@@ -340,8 +353,10 @@ impl ClientSignature {
             else {
                 continue;
             };
-            let taken = bytes_of(signature)
-                .and_then(|signature| Self::new(origin.to_owned(), serialize(list), signature));
+            let taken = bytes_of(signature).and_then(|signature| {
+                let parameters = Parameters::from_list(&list)?;
+                Self::of(origin.to_owned(), serialize(list), parameters, signature)
+            });
             match taken {
                 Ok(taken) => return Ok(taken),
                 Err(error) => refusal = refusal.or(Some(error)),
@@ -375,6 +390,11 @@ impl ClientSignature {
     /// Scheme and authority of the target URI that was signed.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The name of the one operation that the key asks for with this nonce.
+    pub fn operation(&self) -> OperationId {
+        self.operation
     }
 
     /// The client's nonce.
@@ -465,6 +485,15 @@ impl ClientSignature {
         }
         Ok(())
     }
+}
+
+fn check_length(params: &str) -> Result<(), SignatureError> {
+    if params.len() <= MAX_SIGNATURE_PARAMS_BYTES {
+        return Ok(());
+    }
+    Err(SignatureError::Malformed(format!(
+        "the parameters have more than {MAX_SIGNATURE_PARAMS_BYTES} bytes"
+    )))
 }
 
 /// The one way RFC 9421 writes an inner list in a signature base.

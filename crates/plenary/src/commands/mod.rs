@@ -78,6 +78,9 @@ pub(crate) enum Failure {
     /// `bench load`.
     #[error(transparent)]
     Load(#[from] bench::load::LoadFailure),
+    /// `bench plain`.
+    #[error(transparent)]
+    Plain(#[from] bench::plain::PlainFailure),
     /// `bench catch-up`.
     #[error(transparent)]
     CatchUp(#[from] bench::CatchUpFailure),

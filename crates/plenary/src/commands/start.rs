@@ -165,7 +165,7 @@ pub(crate) enum StartFailure {
 }
 
 /// Waits until standard input is closed, where that is to be watched.
-async fn input_closed(watched: bool) -> &'static str {
+pub(crate) async fn input_closed(watched: bool) -> &'static str {
     if !watched {
         return std::future::pending().await;
     }

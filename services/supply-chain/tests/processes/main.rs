@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod bench;
+mod bench_plain;
 mod commands;
 mod crashes;
 mod dev;

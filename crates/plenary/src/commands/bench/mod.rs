@@ -5,6 +5,7 @@ mod catch_up;
 mod lab;
 pub(crate) mod latency;
 pub(crate) mod load;
+pub(crate) mod plain;
 mod rest;
 mod usage;
 mod versions;
@@ -23,6 +24,11 @@ pub(crate) enum Command {
     Latency(latency::Args),
     /// How much many clients get done, how long each step takes then, and what it costs
     Load(load::Args),
+    /// How long a session's steps take beside the same handlers behind a plain web server
+    Plain(plain::Args),
+    /// Serve the handlers behind a plain web server, for `plain` to compare with
+    #[command(hide = true)]
+    PlainServer(plain::server::Args),
     /// What a network costs that has nothing to do
     Rest(rest::Args),
     /// How fast a validator catches up that was away while the others were under load
@@ -35,6 +41,8 @@ pub(crate) fn run(app: &App, command: Command, output: Output) -> Result<(), Fai
     match command {
         Command::Latency(args) => latency::run(app, args, output),
         Command::Load(args) => load::run(app, &args, output),
+        Command::Plain(args) => plain::run(app, &args, output),
+        Command::PlainServer(args) => plain::server::run(app, &args),
         Command::Rest(args) => rest::run(app, &args, output),
         Command::CatchUp(args) => catch_up::run(app, &args, output),
         Command::Wan(args) => wan::run(app, &args, output),
