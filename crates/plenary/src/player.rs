@@ -53,9 +53,9 @@ pub(crate) struct Played {
     pub(crate) at_layer2: bool,
     /// Whether it commits a session.
     pub(crate) commits: bool,
-    /// From the request to the answer, or to the refusal, and to the end of its checks.
+    /// From the request to the answer and the end of its checks, or to the refusal.
     pub(crate) latency: Duration,
-    /// How much of that it took to fetch and check the receipt.
+    /// How long it took after that to fetch and check the receipt.
     pub(crate) receipt: Option<Duration>,
 }
 
@@ -227,7 +227,7 @@ impl Playing<'_> {
             self.session = None;
         }
         let receipt = sent.as_ref().ok().and_then(|sent| sent.receipt);
-        let latency = started.elapsed();
+        let latency = started.elapsed() - receipt.unwrap_or_default();
         let end = match sent {
             Ok(sent) if sent.done.status < 400 => {
                 self.answers.add(&step.name, sent.body);

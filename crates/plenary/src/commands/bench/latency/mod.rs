@@ -3,7 +3,8 @@
 //! For every configuration, written L1-L2 as in the papers, a network of real processes with durable
 //! files is started, and one client plays the workflow again and again: through layer 2, and at
 //! layer 1 alone, in turn, so that both meet the same machine. The client signs, and checks promises
-//! and receipts. Latency is the time from when a request is begun until its answer is checked.
+//! and receipts. Latency is the time from when a request is begun until its answer is checked;
+//! receipts, which the client fetches after the commit, are not in it.
 //!
 //! Results stay where they are put: a second run with the same settings goes on with what is
 //! missing. Where the papers slept 100 ms between steps, the default is not to.

@@ -294,8 +294,7 @@ async fn play(player: &Player<'_>, demo: &Demo, intended: Instant) -> tally::Pla
                 };
                 played.steps.push(tally::Step {
                     part,
-                    latency: step.latency - step.receipt.unwrap_or_default()
-                        + std::mem::take(&mut late),
+                    latency: step.latency + std::mem::take(&mut late),
                     ended: Instant::now(),
                     transaction: done.transaction.is_some(),
                 });
