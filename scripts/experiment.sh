@@ -8,31 +8,36 @@ out=$(realpath -m "${1:-results}")
 cd "$(dirname "$0")/.."
 program=${CARGO_TARGET_DIR:-target}/release/supply-chain
 
-# Measures into a file or directory, unless it is there.
-measure() {
-  local part=$1
-  shift
-  if [ -e "$out/$part" ]; then
-    echo "$out/$part is there already"
-  else
-    "$program" bench "$@"
+# Whether a part is still to be measured.
+lacks() {
+  if [ -e "$out/$1" ]; then
+    echo "$out/$1 is there already"
+    return 1
   fi
+}
+
+# Keeps what a command prints as JSON.
+keep() {
+  local file=$out/$1
+  shift
+  "$program" bench "$@" --json > "$file.part"
+  mv "$file.part" "$file"
 }
 
 mkdir -p "$out"
 cargo build --release -p supply-chain
 # This one goes on by itself where it was stopped.
 "$program" bench latency --out "$out/latency"
-"$program" bench latency --l1 4 --participation all --out "$out/latency-all"
-measure load load --mode session,direct --clients 1,16,64,256 --out "$out/load"
-measure ramp load --mode session,direct --ramp --out "$out/ramp"
-measure plain.json plain --out "$out/plain.json"
-measure plain-unsigned.json plain --unsigned --out "$out/plain-unsigned.json"
-for validators in 4 16; do
-  measure "rest-$validators.json" rest --validators "$validators" --json | tee "$out/rest-$validators.json"
-done
-measure catch-up.json catch-up --json | tee "$out/catch-up.json"
+lacks latency-all && "$program" bench latency --l1 4 --participation all --pause 20ms --out "$out/latency-all"
+lacks load && "$program" bench load --mode session,direct --clients 1,16,64,256 --seconds 12 --out "$out/load"
+lacks plain.json && "$program" bench plain --out "$out/plain.json"
+lacks plain-unsigned.json && "$program" bench plain --unsigned --out "$out/plain-unsigned.json"
+lacks rest-4.json && keep rest-4.json rest
+lacks rest-16.json && keep rest-16.json rest --validators 16
+lacks catch-up.json && keep catch-up.json catch-up
 
 # Virtual time. The simulator is compiled for this one only.
-cargo build --release -p supply-chain --features simulation
-measure wan wan --out "$out/wan"
+if lacks wan; then
+  cargo build --release -p supply-chain --features simulation
+  "$program" bench wan --out "$out/wan"
+fi
