@@ -47,7 +47,7 @@ fn latency_is_measured_at_both_layers_and_a_second_run_measures_nothing_again() 
         rows.iter().map(|row| row[4].clone()).collect::<Vec<_>>()
     };
     // Of the session, only the commit goes through consensus.
-    let workflow = ["L1", "L2", "L2", "L2", "L2", "L2", "L1"];
+    let workflow = ["L2", "L2", "L2", "L2", "L2", "L2", "L1"];
     assert_eq!(layers("4-1.csv"), [workflow, workflow].concat());
     assert_eq!(layers("4-1-direct.csv"), ["L1"; 14]);
     for row in rows("4-1.csv").iter().chain(&rows("4-1-direct.csv")) {

@@ -52,9 +52,9 @@ fn a_load_of_sessions_is_measured_in_full_and_nothing_fails() {
     assert_eq!(field(&loads[0], "workflows"), workflows.to_string());
     let latencies = rows(&out.join("latencies.csv"));
     let whats: Vec<_> = latencies.iter().map(|row| field(row, "what")).collect();
-    let kinds = ["step", "commit", "alone", "receipt", "workflow"];
-    assert_eq!(whats[..5], kinds);
-    assert_eq!(whats.len(), 5 + 7, "{whats:?}");
+    let kinds = ["step", "commit", "receipt", "workflow"];
+    assert_eq!(whats[..4], kinds);
+    assert_eq!(whats.len(), 4 + 7, "{whats:?}");
     // Every workflow that counts has one commit, whose receipt was checked.
     let count = |what: &str| {
         let row = latencies.iter().find(|row| field(row, "what") == what);
