@@ -142,8 +142,10 @@ pub struct Node {
     pub(crate) submissions: Submissions,
     pub(crate) log: Log,
     pub(crate) outside: Box<dyn Outside>,
-    /// What others were asked for.
-    pub(crate) asked: Asked,
+    /// From which steps of which sessions on others were asked for them.
+    pub(crate) asked: Asked<(SessionId, u32)>,
+    /// Which steps were shown to whom in the place of theirs, and whether they were firm.
+    pub(crate) shown: Asked<(PublicKey, SessionId, u32, bool)>,
     /// Proposals for heights that are not reached yet.
     parked: Mutex<Parked>,
     chain: Mutex<Chain>,
@@ -185,6 +187,7 @@ impl Node {
             sessions: Sessions::default(),
             submissions: Submissions::default(),
             asked: Asked::default(),
+            shown: Asked::default(),
             parked: Mutex::default(),
             chain: Mutex::new(chain),
             failure: watch::Sender::new(None),

@@ -232,7 +232,7 @@ impl Node {
 
     /// Asks for the steps of a session that this node lacks.
     fn ask_for_missing(&self, of: &PublicKey, session: SessionId, from: u32) {
-        if self.asked.ask(session, from, self.now()) {
+        if self.asked.ask((session, from), self.now()) {
             self.send(of, &Message::Behind { session, from });
         }
     }

@@ -81,7 +81,9 @@ impl Node {
         if last && gives_way {
             return self.give_way(from, entry, live, known, proposal);
         }
-        if own < other || (firm && !proposal.firm) {
+        let promise = &known.promise;
+        let shown = (from, promise.session, promise.sequence, firm);
+        if (own < other || (firm && !proposal.firm)) && self.shown.ask(shown, self.now()) {
             self.send(&from, &known.proposal(live.owner));
         }
         Ok(())
