@@ -263,10 +263,15 @@ impl Live {
             .map_or(EMPTY_CHAIN, |last| last.promise.chain)
     }
 
+    /// The digest that its chain had after so many steps; the last that it has, where there are fewer.
+    pub fn chain_at(&self, steps: usize) -> Digest {
+        let last = self.steps.iter().take(steps).next_back();
+        last.map_or(EMPTY_CHAIN, |step| step.promise.chain)
+    }
+
     /// The digest that its chain had before the last step.
     pub fn chain_before_last(&self) -> Digest {
-        let before = self.steps.iter().rev().nth(1);
-        before.map_or(EMPTY_CHAIN, |step| step.promise.chain)
+        self.chain_at(self.steps.len().saturating_sub(1))
     }
 
     /// The digest of its steps' moments.

@@ -135,6 +135,8 @@ impl Node {
         let mut live = lock(entry)?;
         let id = asked.author.operation();
         if let Some(step) = live.step_of(&id) {
+            let before = step.promise.sequence as usize;
+            check_seen(entry, before, live.chain_at(before), asked.seen)?;
             self.ask_again(&live, step);
             return same(entry, step, &asked.request);
         }
@@ -142,7 +144,7 @@ impl Node {
             check_owner(entry, &live, &asked.author, asked.token.as_deref())?;
         }
         self.check_open(entry, &live)?;
-        check_seen(entry, &live, asked.seen)?;
+        check_seen(entry, live.steps.len(), live.chain(), asked.seen)?;
         if let Some(signature) = asked.commitment {
             self.check_closing(&live, id, &asked.request, signature)?;
         }
@@ -370,12 +372,19 @@ fn same(entry: &Arc<Entry>, step: &Step, request: &Request) -> Result<Ran, Refus
     }))
 }
 
-fn check_seen(entry: &Entry, live: &Live, seen: Option<Digest>) -> Result<(), Refusal> {
+/// Checks that a client has seen the chain of `operations` that its request follows: another node may
+/// have told it another story.
+fn check_seen(
+    entry: &Entry,
+    operations: usize,
+    own: Digest,
+    seen: Option<Digest>,
+) -> Result<(), Refusal> {
     match seen {
-        Some(seen) if seen != live.chain() => Err(Refusal::ChainDiffers {
+        Some(seen) if seen != own => Err(Refusal::ChainDiffers {
             session: entry.id,
-            operations: live.steps.len(),
-            own: live.chain(),
+            operations,
+            own,
             seen,
         }),
         _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use crate::{
     support::Client,
-    world::{World, anonymous, code},
+    world::{World, anonymous, code, stepped},
 };
 use plenary_session::{
     commit::Word,
@@ -185,6 +185,25 @@ fn a_client_that_has_seen_another_chain_is_told() {
         ..client.ask(world.now(), deposit_request("ann", 5))
     };
     assert_eq!(code(world.ask(0, &client, asked)), "chain-differs");
+}
+
+/// A node told its client a lie, and proposed the truth to the others. The client turned to one of
+/// them with a request that the liar had proposed as well, and got an answer that did not follow from
+/// what it had seen.
+#[test]
+fn a_client_that_has_seen_another_chain_is_told_of_a_step_that_is_there_already_too() {
+    let world = World::new(1);
+    let mut client = Client::new(1, "a");
+    world.step(0, &mut client, deposit_request("ann", 5));
+    let asked = client.ask(world.now(), deposit_request("ann", 6));
+    let step = stepped(world.ask(0, &client, asked.clone()));
+    let again = stepped(world.ask(0, &client, asked.clone()));
+    assert_eq!(again.promise, step.promise);
+    let deceived = Asked {
+        seen: Some(Digest([7; 32])),
+        ..asked
+    };
+    assert_eq!(code(world.ask(0, &client, deceived)), "chain-differs");
 }
 
 #[test]
