@@ -135,10 +135,11 @@ impl Node {
         let mut live = lock(entry)?;
         let id = asked.author.operation();
         if let Some(step) = live.step_of(&id) {
+            self.ask_again(&live, step);
+            let ran = same(entry, step, &asked.request)?;
             let before = step.promise.sequence as usize;
             check_seen(entry, before, live.chain_at(before), asked.seen)?;
-            self.ask_again(&live, step);
-            return same(entry, step, &asked.request);
+            return Ok(ran);
         }
         if !live.steps.is_empty() || entry.id != id.into() {
             check_owner(entry, &live, &asked.author, asked.token.as_deref())?;
