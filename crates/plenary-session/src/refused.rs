@@ -111,7 +111,7 @@ impl Node {
         }
         let problem = &refused.problem;
         // One more than may lie.
-        let enough = (validators.len() - 1) / 3 + 1;
+        let enough = self.genesis.faults() + 1;
         let for_good = |transaction: &Transaction| self.is_for_good(&problem.code, transaction);
         let given_up = self.submissions.refused(refused, enough, for_good);
         if let Some(transaction) = given_up {

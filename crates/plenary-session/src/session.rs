@@ -20,8 +20,8 @@ use crate::{
 use parking_lot::Mutex;
 use plenary_service::{Undo, Writes};
 use plenary_types::{
-    Digest, Operation, OperationId, Outcome, Promise, PublicKey, SessionId, Timestamp, Transaction,
-    TransactionHash,
+    Digest, Operation, OperationId, Outcome, Promise, PublicKey, SessionId, Signature, Timestamp,
+    Transaction, TransactionHash,
     session::{EMPTY_CHAIN, EMPTY_HISTORY, chain_digest, chain_link, history_link},
 };
 use plenary_validator::finality::Landed;
@@ -123,6 +123,9 @@ pub struct Live {
     undo: Undo,
     /// The nodes that stand firm on another last step than this node's.
     pub rivals: BTreeMap<PublicKey, Rank>,
+    /// The client's signature over what would end the session, which has been verified: after which
+    /// chain, and with which operation.
+    pub closes: Option<(Digest, OperationId, Signature)>,
 }
 
 impl fmt::Debug for Entry {
@@ -151,6 +154,7 @@ impl Entry {
                 overlay: plenary_service::Session::open(id),
                 undo: Undo::default(),
                 rivals: BTreeMap::new(),
+                closes: None,
             }),
         }
     }

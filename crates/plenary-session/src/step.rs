@@ -147,7 +147,7 @@ impl Node {
         self.check_open(entry, &live)?;
         check_seen(entry, live.steps.len(), live.chain(), asked.seen)?;
         if let Some(signature) = asked.commitment {
-            self.check_closing(&live, id, &asked.request, signature)?;
+            self.check_closing(&mut live, id, &asked.request, signature)?;
         }
         let now = self.now();
         let (tip, view) = self.store.state().latest();
@@ -294,7 +294,7 @@ impl Node {
     /// Checks that the client has signed what the session would be with this last request.
     fn check_closing(
         &self,
-        live: &Live,
+        live: &mut Live,
         last: OperationId,
         request: &Request,
         signature: Signature,
@@ -309,7 +309,11 @@ impl Node {
             }
             .closes(&self.genesis.hash(), &chain, last, request),
         };
-        signed.then_some(()).ok_or(Refusal::Commitment { chain })
+        if !signed {
+            return Err(Refusal::Commitment { chain });
+        }
+        live.closes = Some((chain, last, signature));
+        Ok(())
     }
 }
 
