@@ -1,0 +1,10 @@
+//! Leaderless Byzantine fault-tolerant agreement over gossip.
+mod digest;
+mod members;
+mod scheme;
+mod signers;
+
+pub use digest::Digest;
+pub use members::{MemberId, Members, MembersError};
+pub use scheme::{Claim, Scheme, Signature};
+pub use signers::{MAX_MEMBERS, Signers};
