@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
-    Certificate, MemberId, Scheme, digest,
+    Certificate, MemberId, Members, Scheme, digest,
     evidence::Signed,
     tally::{Source, Tally},
     vote::{Ballot, Phase},
@@ -179,21 +179,21 @@ impl<S: Scheme> Instance<S> {
     /// verified goes too, for it may have come with what was bad. Returns from whom the bad votes came.
     pub fn refute(
         &mut self,
-        cx: &Context<'_, S>,
+        scheme: &S,
+        members: &Members<S>,
         ballot: &Ballot,
         holds: &mut dyn FnMut(&crate::Signers, &S::Point) -> bool,
     ) -> Vec<Source> {
-        let n = cx.members.len();
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {
             let before = tally.clone();
-            culprits = tally.sift(cx.scheme, holds);
+            culprits = tally.sift(scheme, holds);
             let votes: validity::Votes = self
                 .tallies
                 .iter()
                 .filter_map(|(&ballot, tally)| Some((ballot, tally.verified()?.clone())))
                 .collect();
-            if validity::check(&votes, n, cx.members.quorum()).is_err() {
+            if validity::check(&votes, members.len(), members.quorum()).is_err() {
                 self.tallies.insert(*ballot, before);
             }
         }

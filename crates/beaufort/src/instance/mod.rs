@@ -34,7 +34,7 @@ pub(crate) use step::Turn;
 pub use validity::Invalid;
 
 use crate::{
-    Access, Certificate, Digest, MemberId, Members, Millis, Scheme, Signers, digest,
+    Access, Certificate, Digest, MemberId, Members, Millis, Scheme, Signed, Signers, digest,
     tally::{Source, Sum, Tally},
     vote::{Ballot, Phase, Scope},
 };
@@ -100,6 +100,8 @@ pub(crate) struct Instance<S: Scheme> {
     round: u32,
     /// The round that is split, and since when.
     split: Option<(u32, Millis)>,
+    /// How many votes this replica has cast for the key.
+    cast: u64,
 }
 
 impl<S: Scheme> Clone for Instance<S> {
@@ -113,6 +115,7 @@ impl<S: Scheme> Clone for Instance<S> {
             ahead: self.ahead.clone(),
             round: self.round,
             split: self.split,
+            cast: self.cast,
         }
     }
 }
@@ -129,7 +132,39 @@ impl<S: Scheme> Instance<S> {
             ahead: Vec::new(),
             round: 0,
             split: None,
+            cast: 0,
         }
+    }
+
+    /// A key of which this replica itself kept what it had verified; nothing where that is damaged.
+    pub fn restored(cx: &Context<'_, S>, key: &[u8], state: State) -> Option<Self> {
+        let mut instance = Self::new(cx.members, key);
+        if let Some(entry) = state.entry {
+            instance.enter(cx.members, entry);
+        }
+        for value in state.proposals {
+            instance.learn(cx, digest::value(value.as_deref()), value);
+        }
+        for Signed {
+            ballot,
+            signers,
+            signature,
+        } in state.votes
+        {
+            if signers.contains(cx.me) {
+                instance.round = instance.round.max(ballot.round);
+            }
+            let sum = Sum {
+                point: cx.scheme.decode(&signature)?,
+                signers,
+            };
+            let tally = instance
+                .tallies
+                .entry(ballot)
+                .or_insert_with(|| Tally::new(cx.members.len()));
+            tally.add(cx.scheme, sum);
+        }
+        Some(instance)
     }
 
     /// The view that is to be decided.
@@ -160,6 +195,19 @@ impl<S: Scheme> Instance<S> {
     /// All votes, to be added up or verified.
     pub fn tallies_mut(&mut self) -> &mut BTreeMap<Ballot, Tally<S>> {
         &mut self.tallies
+    }
+
+    /// The votes of which not all are verified.
+    pub fn unverified(&self) -> impl Iterator<Item = Ballot> {
+        self.tallies
+            .iter()
+            .filter(|(_, tally)| !tally.is_verified())
+            .map(|(ballot, _)| *ballot)
+    }
+
+    /// How many votes this replica has cast: what must not be forgotten.
+    pub fn cast(&self) -> u64 {
+        self.cast
     }
 
     /// What this view's votes sign.
