@@ -37,7 +37,11 @@ impl Owned {
         content: Vec<u8>,
     ) -> Vec<u8> {
         let point = scheme.sign(secret, &message(key, old, &owner, &content));
-        wire::encode(&Self { owner, content, signature: scheme.encode(&point) })
+        wire::encode(&Self {
+            owner,
+            content,
+            signature: scheme.encode(&point),
+        })
     }
 
     /// A value from its bytes, where they are one. Whose it is to change says nothing of who signed it.
@@ -60,17 +64,27 @@ impl<S: Scheme> Access for OwnerSigned<S> {
         };
         // An owner that is no key could never pass the value on.
         let owner_is_key = S::decode_key(&owned.owner).is_some();
-        let signer = signer.and_then(|signer| S::decode_key(&signer)).filter(|_| owner_is_key);
+        let signer = signer
+            .and_then(|signer| S::decode_key(&signer))
+            .filter(|_| owner_is_key);
         let (Some(signer), Some(point)) = (signer, self.0.decode(&owned.signature)) else {
             return false;
         };
         let message = message(key, old, &owned.owner, &owned.content);
-        let claim = Claim { message: &message, signers: &Signers::one(1, MemberId(0)), signature: &point };
+        let claim = Claim {
+            message: &message,
+            signers: &Signers::one(1, MemberId(0)),
+            signature: &point,
+        };
         // A single claim is not weighed, so that the seed does not matter.
-        self.0.verify(&self.0.verifier(&[signer]), &[claim], &[0; 32])
+        self.0
+            .verify(&self.0.verifier(&[signer]), &[claim], &[0; 32])
     }
 }
 
 fn message(key: &[u8], old: Option<&[u8]>, owner: &[u8], content: &[u8]) -> Digest {
-    hash("beaufort 2026 owned", &[key, &digest::value(old), owner, content])
+    hash(
+        "beaufort 2026 owned",
+        &[key, &digest::value(old), owner, content],
+    )
 }
