@@ -1,5 +1,7 @@
 //! Leaderless Byzantine fault-tolerant agreement over gossip.
+pub mod bls;
 mod digest;
+pub mod handshake;
 mod members;
 mod scheme;
 mod signers;
