@@ -25,9 +25,11 @@
 //! (`docs/beaufort/safety.md`).
 
 mod access;
+pub mod bls;
 mod certificate;
 mod digest;
 mod evidence;
+pub mod handshake;
 mod instance;
 mod members;
 mod owned;
