@@ -90,7 +90,10 @@ impl<S: Scheme> Members<S> {
 
     /// The member that has a key.
     pub fn find(&self, key: &S::PublicKey) -> Option<MemberId> {
-        self.keys.binary_search(key).ok().map(|index| MemberId(index as u16))
+        self.keys
+            .binary_search(key)
+            .ok()
+            .map(|index| MemberId(index as u16))
     }
 
     /// What stands for this set of members in everything they sign.

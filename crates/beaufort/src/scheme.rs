@@ -70,5 +70,10 @@ pub trait Scheme: Sized + 'static {
 
     /// Whether every claim holds, all checked at once. `seed` must be unknown to who made the signatures: the claims
     /// are weighed with random numbers from it, so that two false ones cannot cancel out.
-    fn verify(&self, verifier: &Self::Verifier, claims: &[Claim<'_, Self>], seed: &[u8; 32]) -> bool;
+    fn verify(
+        &self,
+        verifier: &Self::Verifier,
+        claims: &[Claim<'_, Self>],
+        seed: &[u8; 32],
+    ) -> bool;
 }

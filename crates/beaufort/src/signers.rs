@@ -42,7 +42,10 @@ impl Signers {
 
     /// Who is in it, each with how often.
     pub fn iter(&self) -> impl Iterator<Item = (MemberId, u16)> {
-        (0..).zip(&self.0).filter(|&(_, &count)| count > 0).map(|(member, &count)| (MemberId(member), count))
+        (0..)
+            .zip(&self.0)
+            .filter(|&(_, &count)| count > 0)
+            .map(|(member, &count)| (MemberId(member), count))
     }
 
     /// How many different members are in it.
@@ -52,22 +55,34 @@ impl Signers {
 
     /// Whether a member is in it.
     pub fn contains(&self, member: MemberId) -> bool {
-        self.0.get(usize::from(member.0)).is_some_and(|&count| count > 0)
+        self.0
+            .get(usize::from(member.0))
+            .is_some_and(|&count| count > 0)
     }
 
     /// Whether somebody is in it who is not in `other`.
     pub fn exceeds(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(&mine, &theirs)| mine > 0 && theirs == 0)
+        self.0
+            .iter()
+            .zip(&other.0)
+            .any(|(&mine, &theirs)| mine > 0 && theirs == 0)
     }
 
     /// Whether nobody is in both.
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(&mine, &theirs)| mine == 0 || theirs == 0)
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(&mine, &theirs)| mine == 0 || theirs == 0)
     }
 
     /// The counts of both added, or nothing where one gets too large.
     pub fn plus(&self, other: &Self) -> Option<Self> {
-        let sums = self.0.iter().zip(&other.0).map(|(&mine, &theirs)| mine.checked_add(theirs));
+        let sums = self
+            .0
+            .iter()
+            .zip(&other.0)
+            .map(|(&mine, &theirs)| mine.checked_add(theirs));
         sums.collect::<Option<_>>().map(Self)
     }
 
@@ -103,8 +118,13 @@ impl<'de> Deserialize<'de> for Signers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (members, width, packed) = <(u16, u8, Vec<u8>)>::deserialize(deserializer)?;
         let (members, width) = (usize::from(members), usize::from(width));
-        if members > MAX_MEMBERS || width > u16::BITS as usize || packed.len() != (members * width).div_ceil(8) {
-            return Err(D::Error::custom("counts of signers that do not fit together"));
+        if members > MAX_MEMBERS
+            || width > u16::BITS as usize
+            || packed.len() != (members * width).div_ceil(8)
+        {
+            return Err(D::Error::custom(
+                "counts of signers that do not fit together",
+            ));
         }
         let bit = |at: usize| u16::from(packed[at / 8] >> (at % 8) & 1);
         let count = |index| (0..width).fold(0, |count, at| count | bit(index * width + at) << at);

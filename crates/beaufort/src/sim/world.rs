@@ -386,7 +386,7 @@ impl World {
         let reachable = self.place(second, one) == other && self.place(first, other) == one;
         let both_run = self.sites[one].replica.is_some() && self.sites[other].replica.is_some();
         if first == second || !reachable || !both_run || self.parts[one] != self.parts[other] {
-            return;
+            return self.give(one, Input::Disconnected(second));
         }
         let before = self.channels.close_dead(one, other);
         if let Some(channel) = before {

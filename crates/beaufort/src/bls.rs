@@ -1,0 +1,120 @@
+//! Signatures that add up: BLS12-381 as in figure 4 of the paper, by blst.
+//!
+//! A signature is a point of G1: the message's hash raised to the secret times t = H1(pk). Signatures on one message
+//! are added in any order and overlap. A sum is verified against the sum of pk^t over its signers, with counts, by
+//! one equation of pairings; several claims take one final exponentiation together, each weighed with a random
+//! number of 64 bits, so that false ones cancel out with a probability of 2^-64.
+
+#[cfg(test)]
+mod attacks;
+mod keys;
+mod raw;
+mod verifier;
+
+use blst::{
+    MultiPoint as _, blst_fp12, blst_p1, blst_p1_affine,
+    min_sig::{self, AggregateSignature},
+    p1_affines, p2_affines,
+};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+
+pub use self::{
+    keys::{KeyError, PublicKey, SecretKey},
+    verifier::Verifier,
+};
+use crate::{Claim, Digest, Scheme, Signature};
+
+/// The domain of votes: what is hashed to the curve in it is a message that members sign.
+const MESSAGE: &[u8] = b"BEAUFORT-V01-MESSAGE-BLS12381G1_XMD:SHA-256_SSWU_RO_";
+
+/// Bits of a claim's random weight.
+const WEIGHT: usize = 64;
+
+/// BLS12-381 signatures.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bls;
+
+/// A signature, or a sum of some: a point of the curve, ready to be added to others.
+#[derive(Clone, Copy, Debug)]
+pub struct Point(AggregateSignature);
+
+impl Scheme for Bls {
+    type SecretKey = SecretKey;
+    type PublicKey = PublicKey;
+    type Point = Point;
+    type Verifier = Verifier;
+
+    fn public(&self, secret: &SecretKey) -> PublicKey {
+        secret.public().clone()
+    }
+
+    fn encode_key(key: &PublicKey) -> Vec<u8> {
+        key.to_bytes().to_vec()
+    }
+
+    fn decode_key(bytes: &[u8]) -> Option<PublicKey> {
+        PublicKey::from_bytes(bytes).ok()
+    }
+
+    fn verifier(&self, keys: &[PublicKey]) -> Verifier {
+        Verifier::new(keys)
+    }
+
+    fn sign(&self, secret: &SecretKey, message: &Digest) -> Point {
+        Point(raw::sign(&raw::hash_to_g1(message, MESSAGE), &secret.exponent).into())
+    }
+
+    fn add(&self, to: &mut Point, other: &Point) {
+        to.0.add_aggregate(&other.0);
+    }
+
+    fn encode(&self, point: &Point) -> Signature {
+        Signature(point.0.to_signature().compress())
+    }
+
+    fn decode(&self, signature: &Signature) -> Option<Point> {
+        let point = min_sig::Signature::uncompress(&signature.0).ok()?;
+        Some(Point(AggregateSignature::from_signature(&point)))
+    }
+
+    fn verify(&self, verifier: &Verifier, claims: &[Claim<'_, Self>], seed: &[u8; 32]) -> bool {
+        if claims.is_empty() {
+            return true;
+        }
+        let Some(keys) = claims.iter().map(|claim| verifier.sum(claim.signers)).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let signatures: Vec<blst_p1> = claims.iter().map(|claim| claim.signature.0.into()).collect();
+        let signatures = p1_affines::from(&signatures);
+        // Refuses the neutral element and what is on the curve outside of the group.
+        if signatures.as_slice().validate().is_err() {
+            return false;
+        }
+        let hashes: Vec<_> = claims.iter().map(|claim| raw::hash_to_g1(claim.message, MESSAGE)).collect();
+        let (sum, hashes) = weigh(&signatures, hashes, seed);
+        if sum == blst_p1::default() {
+            return false;
+        }
+        let keys = p2_affines::from(&keys);
+        let hashes = p1_affines::from(&[&hashes[..], &[sum]].concat());
+        let keys = [keys.as_slice(), &[verifier.negated_generator]].concat();
+        blst_fp12::miller_loop_n(&keys, hashes.as_slice()).final_exp() == blst_fp12::default()
+    }
+}
+
+/// The sum of signatures and the messages' hashes, each claim weighed with its own random number. A single claim
+/// needs no weight: there is nothing that it could cancel out with.
+fn weigh(signatures: &p1_affines, hashes: Vec<blst_p1>, seed: &[u8; 32]) -> (blst_p1, Vec<blst_p1>) {
+    if let [signature] = signatures.as_slice() {
+        return ([*signature].add(), hashes);
+    }
+    let mut random = ChaCha20Rng::from_seed(*seed);
+    let weights: Vec<_> = hashes.iter().map(|_| random.next_u64().max(1).to_le_bytes()).collect();
+    let sum = signatures.mult(weights.as_flattened(), WEIGHT);
+    let hashes = p1_affines::from(&hashes);
+    let weigh = |(hash, weight): (&blst_p1_affine, &[u8; 8])| [*hash].mult(weight, WEIGHT);
+    (sum, hashes.as_slice().iter().zip(&weights).map(weigh).collect())
+}

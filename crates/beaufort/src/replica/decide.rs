@@ -1,0 +1,323 @@
+//! Running the keys' instances, and verifying what they decide on.
+//!
+//! On the fast path nothing is verified until a decision depends on it; then everything that waits is verified as one
+//! batch. If a batch fails, halving finds the false signatures. From then on, for a while, everything is verified as it
+//! arrives: a replica then passes on only what holds and says so, and a neighbour that says so of what does not hold is
+//! Byzantine (section 3.2.6 of the paper).
+
+use super::{Exclusion, Output, Replica};
+use crate::{
+    Ballot, Claim, Digest, Evidence, Millis, Scheme, Signed, Signers,
+    instance::{Instance, Turn},
+};
+
+/// The most verifications that finding good parts of what is false may take in one poll.
+const SIFTING: usize = 24;
+
+/// How long a key's state is not asked for again, in milliseconds.
+const START_OVER: Millis = 500;
+
+/// A sum that is to be verified before its key goes on.
+struct Pending<P> {
+    key: Vec<u8>,
+    what: What,
+    message: Digest,
+    signers: Signers,
+    point: P,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// The latest entry from a later view.
+    Ahead,
+    /// Votes.
+    Votes(Ballot),
+}
+
+impl<S: Scheme> Replica<S> {
+    /// Goes on with every key that may have a step to do.
+    pub(super) fn decide(&mut self, now: Millis) {
+        let due: Vec<_> = self
+            .dues
+            .iter()
+            .filter(|&(_, &due)| due <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.dirty.extend(due);
+        let mut sifting = SIFTING;
+        loop {
+            let mut pending = Vec::new();
+            for key in std::mem::take(&mut self.dirty) {
+                self.advance(now, &key, &mut pending);
+            }
+            if pending.is_empty() {
+                break;
+            }
+            self.dirty
+                .extend(pending.iter().map(|pending| pending.key.clone()));
+            self.verify(now, pending, &mut sifting);
+        }
+        self.save();
+    }
+
+    /// When the first key is due that waits for more votes.
+    pub(super) fn open_dues(&self) -> Option<Millis> {
+        self.dues.values().min().copied()
+    }
+
+    /// Goes on with one key until something of it must be verified.
+    fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
+        loop {
+            let cautious = self.is_cautious(now) || self.careful.contains(key);
+            let (cx, instances) = self.split(now);
+            let Some(instance) = instances.get_mut(key) else {
+                return;
+            };
+            if let Some(certificate) = instance.latest_ahead() {
+                let message = certificate.message(&cx.members.network(), key);
+                let signers = certificate.signers.clone();
+                let Some(point) = cx.scheme.decode(&certificate.signature) else {
+                    self.settle_ahead(now, key, false);
+                    continue;
+                };
+                return pending.push(Pending {
+                    key: key.into(),
+                    what: What::Ahead,
+                    message,
+                    signers,
+                    point,
+                });
+            }
+            let mut unsure = Vec::new();
+            if cautious {
+                unsure.extend(instance.unverified());
+            }
+            let double = instance.double_vote(cx.excluded);
+            if let Some((_, ballots)) = double {
+                unsure.extend(
+                    ballots
+                        .into_iter()
+                        .filter(|ballot| !instance.tallies()[ballot].is_verified()),
+                );
+            }
+            if unsure.is_empty() {
+                if let Some((culprit, ballots)) = double {
+                    self.accuse(key, culprit, ballots);
+                    continue;
+                }
+                let cast = instance.cast();
+                let turn = instance.step(&cx);
+                let due = instance.due(&cx);
+                if instance.cast() > cast || matches!(turn, Turn::Decided) {
+                    self.unsaved.insert(key.into());
+                    self.touch(key);
+                }
+                match due.filter(|&due| due > now) {
+                    Some(due) => _ = self.dues.insert(key.into(), due),
+                    None => _ = self.dues.remove(key),
+                }
+                match turn {
+                    Turn::Rest => {
+                        self.dirty.remove(key);
+                        self.careful.remove(key);
+                        return;
+                    }
+                    Turn::Decided => {
+                        self.decided(now, key);
+                        continue;
+                    }
+                    Turn::Verify(ballots) => unsure = ballots,
+                }
+            }
+            let Some(instance) = self.instances.get_mut(key) else {
+                return;
+            };
+            return pending.extend(
+                unsure
+                    .into_iter()
+                    .filter_map(|ballot| claim(&self.scheme, instance, key, ballot)),
+            );
+        }
+    }
+
+    /// Verifies all at once, and tells the instances.
+    fn verify(&mut self, now: Millis, pending: Vec<Pending<S::Point>>, sifting: &mut usize) {
+        let mut groups = vec![pending];
+        while let Some(mut group) = groups.pop() {
+            if self.holds(&group) {
+                for Pending { key, what, .. } in group {
+                    match what {
+                        What::Ahead => self.settle_ahead(now, &key, true),
+                        What::Votes(ballot) => {
+                            let (cx, instances) = self.split(now);
+                            if let Some(instance) = instances.get_mut(&key) {
+                                instance.confirm(&cx, &ballot);
+                            }
+                        }
+                    }
+                }
+            } else if group.len() > 1 {
+                groups.push(group.split_off(group.len() / 2));
+                groups.push(group);
+            } else if let Some(Pending {
+                key, what, message, ..
+            }) = group.pop()
+            {
+                match what {
+                    What::Ahead => self.settle_ahead(now, &key, false),
+                    What::Votes(ballot) => self.refute(now, &key, ballot, &message, sifting),
+                }
+            }
+        }
+    }
+
+    fn holds(&mut self, pending: &[Pending<S::Point>]) -> bool {
+        let seed = self.draw_seed();
+        let claims: Vec<_> = pending
+            .iter()
+            .map(
+                |Pending {
+                     message,
+                     signers,
+                     point,
+                     ..
+                 }| Claim {
+                    message,
+                    signers,
+                    signature: point,
+                },
+            )
+            .collect();
+        self.scheme.verify(&self.verifier, &claims, &seed)
+    }
+
+    /// Votes do not hold: keeps what does, and is cautious from here on.
+    fn refute(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        ballot: Ballot,
+        message: &Digest,
+        sifting: &mut usize,
+    ) {
+        let seed = self.draw_seed();
+        let was_cautious = self.is_cautious(now);
+        self.cautious_until = Some(now + self.settings.caution);
+        let verifier = &self.verifier;
+        let scheme = &self.scheme;
+        let mut holds = |signers: &Signers, signature: &S::Point| {
+            let left = *sifting > 0;
+            *sifting = sifting.saturating_sub(1);
+            left && scheme.verify(
+                verifier,
+                &[Claim {
+                    message,
+                    signers,
+                    signature,
+                }],
+                &seed,
+            )
+        };
+        let Some(instance) = self.instances.get_mut(key) else {
+            return;
+        };
+        let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
+        for source in culprits {
+            // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
+            if source.vouched && *sifting > 0 {
+                self.exclude(source.member, Exclusion::FalseSignature);
+            }
+        }
+        let again = self
+            .started_over
+            .get(key)
+            .is_none_or(|&last| now >= last + START_OVER);
+        if again && !was_cautious {
+            self.started_over.insert(key.into(), now);
+            self.start_over(key);
+        }
+        self.touch(key);
+    }
+
+    fn settle_ahead(&mut self, now: Millis, key: &[u8], holds: bool) {
+        let (cx, instances) = self.split(now);
+        let Some(instance) = instances.get_mut(key) else {
+            return;
+        };
+        let view = instance.view();
+        match instance.settle_ahead(&cx, holds) {
+            Ok(()) if instance.view() > view => {
+                self.unsaved.insert(key.into());
+                self.touch(key);
+                self.decided(now, key);
+            }
+            Ok(()) => {}
+            Err(member) => self.exclude(member, Exclusion::FalseSignature),
+        }
+    }
+
+    /// A key has a new entry.
+    fn decided(&mut self, now: Millis, key: &[u8]) {
+        let Some(entry) = self.get(key).cloned() else {
+            return;
+        };
+        self.neighbours.progressed(now);
+        self.dues.remove(key);
+        self.started_over.remove(key);
+        self.outputs.push(Output::Commit {
+            key: key.into(),
+            entry: entry.clone(),
+        });
+        self.settle(now, key, &entry);
+    }
+
+    /// A member's two votes are both verified.
+    fn accuse(&mut self, key: &[u8], culprit: crate::MemberId, ballots: [Ballot; 2]) {
+        let Some(instance) = self.instances.get(key) else {
+            return;
+        };
+        let vote = |ballot: Ballot| {
+            let (signers, signature) = instance.tallies().get(&ballot)?.proof(&self.scheme)?;
+            Some(Signed {
+                ballot,
+                signers,
+                signature,
+            })
+        };
+        if let [Some(one), Some(other)] = ballots.map(vote) {
+            let evidence = Evidence {
+                culprit,
+                key: key.into(),
+                view: instance.view(),
+                votes: [one, other],
+            };
+            self.exclude(culprit, Exclusion::DoubleVote(Box::new(evidence)));
+        }
+    }
+
+    fn is_cautious(&self, now: Millis) -> bool {
+        self.cautious_until.is_some_and(|until| now < until)
+    }
+}
+
+/// What is to be verified of some votes.
+fn claim<S: Scheme>(
+    scheme: &S,
+    instance: &mut Instance<S>,
+    key: &[u8],
+    ballot: Ballot,
+) -> Option<Pending<S::Point>> {
+    let message = instance.scope().message(&ballot);
+    let claim = instance
+        .tallies_mut()
+        .get_mut(&ballot)?
+        .claim(scheme, &message)?;
+    let (signers, point) = (claim.signers.clone(), claim.signature.clone());
+    Some(Pending {
+        key: key.into(),
+        what: What::Votes(ballot),
+        message,
+        signers,
+        point,
+    })
+}

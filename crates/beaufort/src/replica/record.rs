@@ -1,0 +1,79 @@
+//! What is kept of a key when the program ends.
+//!
+//! Above all this replica's own votes: one that forgot how it voted might vote otherwise, and be taken for Byzantine
+//! by all. Only what is verified is kept; the rest comes again by gossip.
+
+use super::{Output, Replica};
+use crate::{
+    Entry, Scheme,
+    evidence::Signed,
+    instance::{Instance, State},
+    wire::{self, KeyState, WireError},
+};
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Not a record.
+    #[error(
+        "{0}; it was written by another version or damaged: remove it, and this replica fetches the key again. If it voted on the key since, others may take it for Byzantine"
+    )]
+    Wire(#[from] WireError),
+    /// A record of another key or network.
+    #[error("it belongs to another key or network")]
+    Foreign,
+}
+
+impl<S: Scheme> Replica<S> {
+    /// Keeps the keys that changed in a way that must not be forgotten.
+    pub(super) fn save(&mut self) {
+        for key in std::mem::take(&mut self.unsaved) {
+            if let Some(instance) = self.instances.get(&key) {
+                let record = wire::encode(&KeyState::new(&key, instance.kept(&self.scheme), true));
+                self.outputs.push(Output::Persist { key, record });
+            }
+        }
+    }
+
+    /// Goes on with a key from what was kept of it.
+    pub(super) fn restore(&mut self, key: &[u8], record: &[u8]) -> Result<(), RecordError> {
+        let (of, state) = wire::decode::<KeyState>(record)?.into_state()?;
+        let members = self.members.len();
+        let fits = |vote: &Signed| vote.signers.members() == members;
+        let entry = |entry: &Entry| entry.certificate.signers.members() == members;
+        if of != key || !state.votes.iter().all(fits) || !state.entry.iter().all(entry) {
+            return Err(RecordError::Foreign);
+        }
+        let (cx, instances) = self.split(0);
+        let instance =
+            Instance::restored(&cx, key, state).ok_or(RecordError::Wire(WireError::Malformed))?;
+        instances.insert(key.into(), instance);
+        self.touch(key);
+        Ok(())
+    }
+}
+
+impl<S: Scheme> Instance<S> {
+    /// What is to be kept: all that is verified.
+    fn kept(&self, scheme: &S) -> State {
+        let votes = self.tallies().iter().filter_map(|(&ballot, tally)| {
+            let (signers, signature) = tally.proof(scheme)?;
+            Some(Signed {
+                ballot,
+                signers,
+                signature,
+            })
+        });
+        let proposals = self
+            .proposals()
+            .values()
+            .map(|proposal| proposal.value.clone());
+        State {
+            view: self.view(),
+            whole: true,
+            entry: self.entry().cloned(),
+            proposals: proposals.collect(),
+            votes: votes.collect(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Comparing the tree of all keys with a neighbour's, to find what gossip missed: while a replica was away, or because a
+//! neighbour withheld it.
+//!
+//! A replica sends the hashes below the root. Who finds others there answers with the hashes below those that differ,
+//! and so on down; where few keys are left, their states go along.
+
+use rand_chacha::rand_core::Rng;
+
+use super::{Replica, gossip::state_digest};
+use crate::{MemberId, Millis, Scheme, tree::Node, wire::Message};
+
+/// With as many keys below a path, their states are sent instead of further hashes.
+const FEW: usize = 4;
+
+/// The most nodes that are compared at a time.
+const MAX_NODES: usize = 256;
+
+impl<S: Scheme> Replica<S> {
+    /// Compares with one neighbour, when it is time to.
+    pub(super) fn compare(&mut self, now: Millis) {
+        if now < self.next_comparison || self.peers.is_empty() {
+            return;
+        }
+        self.next_comparison = now + self.settings.comparison;
+        let which = self.random.next_u64() as usize % self.peers.len();
+        if let Some(&to) = self.peers.keys().nth(which) {
+            self.compare_with(to);
+        }
+    }
+
+    /// Begins to compare with a neighbour.
+    pub(super) fn compare_with(&mut self, to: MemberId) {
+        self.refresh_tree();
+        let root = self.tree.node(&[]);
+        self.send(to, &Message::Compare(vec![root]));
+    }
+
+    /// A neighbour sent hashes.
+    pub(super) fn receive_compare(&mut self, from: MemberId, nodes: &[Node]) {
+        self.refresh_tree();
+        let (mut deeper, mut missing) = (Vec::new(), Vec::new());
+        for node in nodes.iter().take(MAX_NODES) {
+            for path in self.tree.differing(node) {
+                if self.tree.keys(&path).nth(FEW).is_some() {
+                    deeper.push(self.tree.node(&path));
+                    continue;
+                }
+                self.offer(from, &path);
+                if node
+                    .children
+                    .iter()
+                    .any(|(child, _)| path.last() == Some(child))
+                {
+                    missing.push(path);
+                }
+            }
+        }
+        deeper.truncate(MAX_NODES);
+        if !deeper.is_empty() {
+            self.send(from, &Message::Compare(deeper));
+        }
+        if !missing.is_empty() {
+            self.send(from, &Message::Under(missing));
+        }
+        self.tell(from);
+    }
+
+    /// A neighbour wants what is below some paths.
+    pub(super) fn receive_under(&mut self, from: MemberId, paths: &[Vec<u8>]) {
+        self.refresh_tree();
+        let mut deeper = Vec::new();
+        for path in paths.iter().take(MAX_NODES).filter(|path| path.len() <= 64) {
+            if self.tree.keys(path).nth(FEW).is_some() {
+                deeper.push(self.tree.node(path));
+            } else {
+                self.offer(from, path);
+            }
+        }
+        if !deeper.is_empty() {
+            self.send(from, &Message::Compare(deeper));
+        }
+        self.tell(from);
+    }
+
+    /// Lets a neighbour be told all that is known of the keys below a path.
+    fn offer(&mut self, to: MemberId, path: &[u8]) {
+        let keys: Vec<Vec<u8>> = self.tree.keys(path).map(<[u8]>::to_vec).collect();
+        for key in keys {
+            if let Some(peer) = self.peers.get_mut(&to) {
+                peer.forget(&key);
+            }
+            self.hot.insert(key);
+        }
+    }
+
+    /// Brings the tree up to date.
+    pub(super) fn refresh_tree(&mut self) {
+        for key in std::mem::take(&mut self.stale) {
+            if let Some(instance) = self.instances.get(&key) {
+                self.tree.set(&key, state_digest(instance));
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The votes for one value in one round: a set that only grows, kept as few sums of signatures.
+//!
+//! Votes come from neighbours as sums that nobody has verified yet. They are kept as they came until a decision needs
+//! them: then they are added to what is known to hold, and the whole is verified at once (section 3.2.6 of the paper).
+//! If that fails, halving finds the parts that are bad; they are dropped, and with them go votes that were only
+//! claimed. Once verified, the parts are gone and one sum stays.
+
+use crate::{Claim, Digest, MemberId, Scheme, Signature, Signers};
+
+/// The most sums that wait to be verified; of more, the one with the fewest signers is left out.
+const MAX_PARTS: usize = 16;
+
+/// Where signatures came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Source {
+    /// The neighbour.
+    pub member: MemberId,
+    /// Whether it says that it verified them: then it answers for them.
+    pub vouched: bool,
+}
+
+/// Signatures as a neighbour sent them.
+#[derive(Clone, Debug)]
+struct Part {
+    from: Source,
+    signers: Signers,
+    signature: Signature,
+}
+
+/// A sum that is ready to be added to.
+#[derive(Clone)]
+pub(crate) struct Sum<P> {
+    pub signers: Signers,
+    pub point: P,
+}
+
+/// Who voted so, with the signatures that show it.
+pub(crate) struct Tally<S: Scheme> {
+    /// Verified, or signed by this replica itself.
+    verified: Option<Sum<S::Point>>,
+    parts: Vec<Part>,
+    /// Everybody in any of these, once.
+    claimed: Signers,
+    /// All of it as one sum, until something changes.
+    total: Option<(Sum<S::Point>, Signature)>,
+}
+
+impl<S: Scheme> Clone for Tally<S> {
+    fn clone(&self) -> Self {
+        Self {
+            verified: self.verified.clone(),
+            parts: self.parts.clone(),
+            claimed: self.claimed.clone(),
+            total: self.total.clone(),
+        }
+    }
+}
+
+impl<S: Scheme> Tally<S> {
+    /// No votes, in a network of `n` members.
+    pub fn new(n: usize) -> Self {
+        Self {
+            verified: None,
+            parts: Vec::new(),
+            claimed: Signers::none(n),
+            total: None,
+        }
+    }
+
+    /// Everybody who is said to have voted so.
+    pub fn claimed(&self) -> &Signers {
+        &self.claimed
+    }
+
+    /// Whether everything in it is known to hold.
+    pub fn is_verified(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Everybody who is known to have voted so.
+    pub fn verified(&self) -> Option<&Signers> {
+        self.verified.as_ref().map(|sum| &sum.signers)
+    }
+
+    /// The sum that is known to hold.
+    pub fn proof(&self, scheme: &S) -> Option<(Signers, Signature)> {
+        self.verified
+            .as_ref()
+            .map(|sum| (sum.signers.clone(), scheme.encode(&sum.point)))
+    }
+
+    /// Takes what a neighbour sent, where it names somebody new. Returns whether it does.
+    pub fn merge(&mut self, from: Source, signers: &Signers, signature: Signature) -> bool {
+        if !signers.exceeds(&self.claimed) {
+            return false;
+        }
+        self.claimed.unite(signers);
+        self.parts.push(Part {
+            from,
+            signers: signers.clone(),
+            signature,
+        });
+        if self.parts.len() > MAX_PARTS {
+            self.parts
+                .sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
+            self.parts.pop();
+            self.reclaim();
+        }
+        self.total = None;
+        true
+    }
+
+    /// Adds what is known to hold: this replica's own vote, or a sum that was verified elsewhere.
+    pub fn add(&mut self, scheme: &S, sum: Sum<S::Point>) {
+        self.claimed.unite(&sum.signers);
+        extend(scheme, &mut self.verified, sum);
+        let held = self.verified.as_ref().map(|held| &held.signers);
+        self.parts
+            .retain(|part| held.is_none_or(|held| part.signers.exceeds(held)));
+        self.total = None;
+    }
+
+    /// All of it as one sum, as it goes to neighbours; nothing where there is nothing.
+    pub fn total(&mut self, scheme: &S) -> Option<(&Signers, Signature)> {
+        self.consolidate(scheme)?;
+        self.total
+            .as_ref()
+            .map(|(sum, signature)| (&sum.signers, *signature))
+    }
+
+    /// What is to be verified before everything in it is known to hold.
+    pub fn claim<'a>(&'a mut self, scheme: &S, message: &'a Digest) -> Option<Claim<'a, S>> {
+        self.consolidate(scheme)?;
+        self.total.as_ref().map(|(sum, _)| Claim {
+            message,
+            signers: &sum.signers,
+            signature: &sum.point,
+        })
+    }
+
+    /// The claim that was verified holds.
+    pub fn confirm(&mut self, scheme: &S) {
+        if self.consolidate(scheme).is_some() {
+            self.verified = self.total.as_ref().map(|(sum, _)| sum.clone());
+        }
+        self.parts.clear();
+        self.reclaim();
+    }
+
+    /// The claim does not hold: keeps what `holds` says does, drops the rest, and tells from whom that came.
+    pub fn sift(
+        &mut self,
+        scheme: &S,
+        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
+    ) -> Vec<Source> {
+        let mut sums = Vec::new();
+        let mut culprits = Vec::new();
+        for part in self.parts.drain(..) {
+            match scheme.decode(&part.signature) {
+                Some(point) => sums.push((
+                    part.from,
+                    Sum {
+                        signers: part.signers,
+                        point,
+                    },
+                )),
+                None => culprits.push(part.from),
+            }
+        }
+        self.total = None;
+        halve(scheme, &sums, holds, &mut self.verified, &mut culprits);
+        self.reclaim();
+        culprits.sort();
+        culprits.dedup();
+        culprits
+    }
+
+    /// Drops what is not verified. Returns whether anything is left.
+    pub fn forget_unverified(&mut self) -> bool {
+        if !self.parts.is_empty() {
+            self.parts.clear();
+            self.total = None;
+            self.reclaim();
+        }
+        self.verified.is_some()
+    }
+
+    /// Adds up what names everybody, the largest parts first, so that few need be decoded.
+    fn consolidate(&mut self, scheme: &S) -> Option<()> {
+        if self.total.is_none() {
+            let mut sum = self.verified.clone();
+            self.parts
+                .sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
+            // A part that brings nobody is kept all the same: if this sum turns out bad, it may be the one that holds.
+            self.parts.retain(|part| {
+                if sum
+                    .as_ref()
+                    .is_some_and(|sum| !part.signers.exceeds(&sum.signers))
+                {
+                    return true;
+                }
+                let Some(point) = scheme.decode(&part.signature) else {
+                    return false;
+                };
+                extend(
+                    scheme,
+                    &mut sum,
+                    Sum {
+                        signers: part.signers.clone(),
+                        point,
+                    },
+                );
+                true
+            });
+            self.total = sum.map(|sum| {
+                let signature = scheme.encode(&sum.point);
+                (sum, signature)
+            });
+            self.reclaim();
+        }
+        self.total.is_some().then_some(())
+    }
+
+    fn reclaim(&mut self) {
+        self.claimed = Signers::none(self.claimed.members());
+        if let Some(sum) = &self.verified {
+            self.claimed.unite(&sum.signers);
+        }
+        for part in &self.parts {
+            self.claimed.unite(&part.signers);
+        }
+    }
+}
+
+/// Adds one sum to another, where nobody's count gets too large.
+fn extend<S: Scheme>(scheme: &S, to: &mut Option<Sum<S::Point>>, more: Sum<S::Point>) -> bool {
+    match to {
+        None => *to = Some(more),
+        Some(sum) if !sum.signers.exceeds(&more.signers) => *sum = more,
+        Some(sum) => {
+            let Some(signers) = sum.signers.plus(&more.signers) else {
+                return false;
+            };
+            sum.signers = signers;
+            scheme.add(&mut sum.point, &more.point);
+        }
+    }
+    true
+}
+
+/// Finds the sums that hold by halving, and adds them to `good`.
+fn halve<S: Scheme>(
+    scheme: &S,
+    sums: &[(Source, Sum<S::Point>)],
+    holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
+    good: &mut Option<Sum<S::Point>>,
+    culprits: &mut Vec<Source>,
+) {
+    let mut whole = None;
+    for (_, sum) in sums {
+        extend(scheme, &mut whole, sum.clone());
+    }
+    let Some(whole) = whole else {
+        return;
+    };
+    if holds(&whole.signers, &whole.point) {
+        extend(scheme, good, whole);
+    } else if let [(from, _)] = sums {
+        culprits.push(*from);
+    } else {
+        let (first, second) = sums.split_at(sums.len() / 2);
+        halve(scheme, first, holds, good, culprits);
+        halve(scheme, second, holds, good, culprits);
+    }
+}

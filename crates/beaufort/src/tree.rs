@@ -1,0 +1,126 @@
+//! The Merkle tree over all keys: how two replicas find out, in a few messages, which keys they differ in.
+//!
+//! Keys are spread by their hash; each level of the tree takes four bits of it. A node with several keys below it is the
+//! hash of its sixteen children, one with a single key that key's leaf. A leaf stands for the key's whole state, votes
+//! included.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, hash};
+
+/// How many bytes of a hash are compared.
+const COMPARED: usize = 16;
+
+/// The children of one node, as far as there are any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    /// Four bits a step, from the root.
+    pub path: Vec<u8>,
+    /// Which child, and the beginning of its hash.
+    pub children: Vec<(u8, [u8; COMPARED])>,
+}
+
+/// The tree.
+#[derive(Default)]
+pub(crate) struct Tree {
+    leaves: BTreeMap<Digest, (Vec<u8>, Digest)>,
+    /// Hashes of nodes with several leaves, until something below them changes.
+    nodes: BTreeMap<Vec<u8>, Digest>,
+}
+
+impl Tree {
+    /// Says what a key's state is now.
+    pub fn set(&mut self, key: &[u8], state: Digest) {
+        let place = hash("beaufort 2026 place", &[key]);
+        let leaf = hash("beaufort 2026 leaf", &[key, &state]);
+        if self
+            .leaves
+            .insert(place, (key.into(), leaf))
+            .is_none_or(|(_, before)| before != leaf)
+        {
+            let path = nibbles(&place);
+            for depth in 0..path.len() {
+                self.nodes.remove(&path[..depth]);
+                if self.range(&path[..depth]).nth(1).is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The hash of everything below a path.
+    pub fn hash(&mut self, path: &[u8]) -> Digest {
+        let mut below = self.range(path);
+        match (below.next(), below.next()) {
+            (None, _) => return [0; 32],
+            (Some((_, leaf)), None) => return *leaf,
+            _ => {}
+        }
+        drop(below);
+        if let Some(known) = self.nodes.get(path) {
+            return *known;
+        }
+        let children: Vec<_> = (0..16)
+            .map(|child| self.hash(&[path, &[child]].concat()))
+            .collect();
+        let parts: Vec<_> = children.iter().map(<[u8; 32]>::as_slice).collect();
+        let node = hash("beaufort 2026 node", &parts);
+        self.nodes.insert(path.into(), node);
+        node
+    }
+
+    /// The children of a path.
+    pub fn node(&mut self, path: &[u8]) -> Node {
+        let mut children = Vec::new();
+        for child in 0..16 {
+            let below = [path, &[child]].concat();
+            if self.range(&below).next().is_some() {
+                children.push((child, beginning(&self.hash(&below))));
+            }
+        }
+        Node {
+            path: path.into(),
+            children,
+        }
+    }
+
+    /// The children of a path in which another's node differs from this tree, as paths.
+    pub fn differing(&mut self, other: &Node) -> Vec<Vec<u8>> {
+        if other.path.len() >= 64 {
+            return Vec::new();
+        }
+        let theirs: BTreeMap<_, _> = other.children.iter().copied().collect();
+        let mine: BTreeMap<_, _> = self.node(&other.path).children.into_iter().collect();
+        let differs = |child: &u8| theirs.get(child) != mine.get(child);
+        (0..16)
+            .filter(differs)
+            .map(|child| [other.path.as_slice(), &[child]].concat())
+            .collect()
+    }
+
+    /// The keys below a path.
+    pub fn keys(&self, path: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.range(path).map(|(key, _)| key.as_slice())
+    }
+
+    fn range(&self, path: &[u8]) -> impl Iterator<Item = &(Vec<u8>, Digest)> {
+        let fill = |rest: u8| {
+            let nibble = |at: usize| path.get(at).map_or(rest, |nibble| nibble & 0xf);
+            std::array::from_fn::<u8, 32, _>(|byte| nibble(2 * byte) << 4 | nibble(2 * byte + 1))
+        };
+        self.leaves.range(fill(0)..=fill(0xf)).map(|(_, leaf)| leaf)
+    }
+}
+
+fn nibbles(digest: &Digest) -> Vec<u8> {
+    digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .collect()
+}
+
+fn beginning(digest: &Digest) -> [u8; COMPARED] {
+    std::array::from_fn(|byte| digest[byte])
+}
