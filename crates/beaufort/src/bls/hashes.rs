@@ -34,3 +34,28 @@ pub fn point(message: &Digest) -> blst_p1_affine {
         point
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_and_what_was_forgotten_are_the_hash() {
+        let message = |number: usize| {
+            let mut message = [0; 32];
+            message[..8].copy_from_slice(&(number as u64).to_le_bytes());
+            message
+        };
+        let fresh = |number| {
+            let hash = raw::hash_to_g1(&message(number), MESSAGE);
+            blst_p1_affine::from(AggregateSignature::from(hash).to_signature())
+        };
+        for number in (0..KEPT + 2).chain([0, KEPT, 1, KEPT + 1]) {
+            let point = point(&message(number));
+            if number < 2 || number >= KEPT {
+                assert_eq!(point, fresh(number), "message {number}");
+            }
+        }
+        assert!(POINTS.with_borrow(BTreeMap::len) <= KEPT);
+    }
+}
