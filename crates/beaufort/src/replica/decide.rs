@@ -60,11 +60,6 @@ impl<S: Scheme> Replica<S> {
         self.save();
     }
 
-    /// When the first key is due that waits for more votes.
-    pub(super) fn open_dues(&self) -> Option<Millis> {
-        self.dues.values().min().copied()
-    }
-
     /// Goes on with one key until something of it must be verified.
     fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
         loop {

@@ -1,21 +1,22 @@
 //! Telling neighbours what is new to them.
 //!
-//! What is new reaches the others in three ways:
+//! What is new reaches the others in four ways, each as cheap as it can be:
 //!
-//! - **Milestones at once.** A proposal that was not known, n - f votes for a value, a decision: each goes to a few
-//!   neighbours, drawn at random, without delay; this replica's own proposals go to all.
-//! - **Votes in rounds.** Every [`Settings::interval`](crate::Settings::interval) a neighbour or a few, drawn anew, get
-//!   what was added up since, as far as it is worth a message. The others get it later with what arrived in between, or
-//!   have it from elsewhere by then.
+//! - **Proposals at once**, to some neighbours drawn at random; this replica's own to all.
+//! - **Votes uphill.** Of each key they go to the neighbour that has most votes of those that were heard of it, at first
+//!   the one that told of the proposal: so they meet soon, near the proposer, and each is sent few times. Where nothing
+//!   comes of it, because that neighbour is gone or holds back, they go to others, drawn at random.
+//! - **Certificates downhill**: n - f votes for a value, and decisions, go at once to all neighbours that took part, and
+//!   to some more at random.
 //! - **Views by name.** Whoever may not have heard of a decision after a while is told the key and its view only, and
 //!   asks for the rest if need be. A replica that hears nothing more of a view names it, too, and is told if others are
 //!   further.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Exclusion, Output, Replica, known::PATIENCE};
+use super::{Exclusion, Output, Replica, known::Known};
 use crate::{
     Digest, MemberId, Millis, Scheme,
     evidence::Signed,
@@ -34,6 +35,15 @@ const MAX_NAMED: usize = 512;
 /// How often views are told by name, in milliseconds.
 const NAMING: Millis = 1_000;
 
+/// How long after the last change of a key it is taken to be stuck, in milliseconds.
+const STUCK: Millis = 300;
+
+/// How long votes for a neighbour that was told of the same key are gathered, in milliseconds.
+const GATHER: Millis = 100;
+
+/// Which keys to tell whom of.
+type Plan = BTreeMap<MemberId, BTreeSet<Vec<u8>>>;
+
 /// How far a key has come.
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
@@ -43,6 +53,8 @@ pub(super) struct Stage {
     since: Millis,
     /// When anything changed.
     changed: Millis,
+    /// When a neighbour was asked about it.
+    asked: Millis,
 }
 
 /// Where in a view.
@@ -70,7 +82,7 @@ impl<S: Scheme> Replica<S> {
                 .iter()
                 .all(|vote| vote.signers.members() == self.members.len())
             {
-                peer.of(&key).note(&state);
+                peer.of(&key).hear(&state);
             }
             // What a member alone signed it answers for itself.
             let alone = |vote: &Signed| vote.signers.distinct() == 1 && vote.signers.contains(from);
@@ -114,7 +126,7 @@ impl<S: Scheme> Replica<S> {
             self.touch(key);
         }
         self.decide(now);
-        self.tell(now, from, Some(&keys));
+        self.tell(now, from, &keys);
     }
 
     /// A neighbour says in which views it is.
@@ -143,7 +155,7 @@ impl<S: Scheme> Replica<S> {
                 behind.insert(key);
             }
         }
-        self.tell(now, from, Some(&behind));
+        self.tell(now, from, &behind);
         if !wanted.is_empty() {
             self.send(from, &Message::Want(wanted));
         }
@@ -163,20 +175,18 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// Tells neighbours what it is time to tell them.
+    /// Tells neighbours what it is time to tell them, each in one message.
     pub(super) fn gossip(&mut self, now: Millis) {
         if self.peers.is_empty() {
             return;
         }
-        self.tell_milestones(now);
-        if now >= self.next_round && !self.hot.is_empty() {
-            self.next_round = now + self.settings.interval;
-            let mut left = self.settings.fanout;
-            for member in self.shuffled_peers() {
-                left -= usize::from(left > 0 && self.tell(now, member, None));
-            }
-            self.cool();
+        let mut plan = Plan::new();
+        self.plan_milestones(now, &mut plan);
+        self.plan_votes(now, &mut plan);
+        for (member, keys) in plan {
+            self.tell(now, member, &keys);
         }
+        self.cool();
         if now >= self.next_naming {
             self.next_naming = now + NAMING;
             self.name_decisions(now);
@@ -184,38 +194,89 @@ impl<S: Scheme> Replica<S> {
         self.ask(now);
     }
 
-    /// When there is something to tell again.
-    pub(super) fn next_telling(&self) -> Option<Millis> {
-        (!self.hot.is_empty() && !self.peers.is_empty())
-            .then(|| self.next_round.min(self.next_naming))
-    }
-
-    /// What has just come a step further goes to a few neighbours at once.
-    fn tell_milestones(&mut self, now: Millis) {
-        let mut reached = BTreeSet::new();
+    /// What has just come a step further is told at once.
+    fn plan_milestones(&mut self, now: Millis, plan: &mut Plan) {
+        let own = std::mem::take(&mut self.announced);
+        let peers = self.shuffled_peers();
         for key in std::mem::take(&mut self.fresh) {
             let Some(instance) = self.instances.get(&key) else {
                 continue;
             };
             let (view, step) = (instance.view(), step(instance, self.members.quorum()));
-            let stage = self.stages.entry(key.clone()).or_insert(Stage {
+            let new = Stage {
                 view: 0,
                 step,
                 since: now,
                 changed: now,
-            });
-            stage.changed = now;
-            if (view, step) > (stage.view, stage.step) {
-                (stage.view, stage.step, stage.since) = (view, step, now);
-                reached.insert(key);
+                asked: now,
+            };
+            let stage = self.stages.entry(key.clone()).or_insert(new);
+            (stage.changed, stage.asked) = (now, now);
+            let is_own = own.contains(&key);
+            if (view, step) <= (stage.view, stage.step) && !is_own {
+                continue;
+            }
+            (stage.view, stage.step, stage.since) = (view, step, now);
+            // A certificate's way back is the votes' way here.
+            let of = if step == Step::Begun { view - 1 } else { view };
+            let mut drawn = if step == Step::Proposed {
+                self.settings.burst
+            } else {
+                self.settings.spread
+            };
+            for &member in &peers {
+                let Some(peer) = self
+                    .peers
+                    .get_mut(&member)
+                    .filter(|peer| peer.is_behind(&self.members, &key, instance))
+                else {
+                    continue;
+                };
+                let took_part = step != Step::Proposed && peer.of(&key).takes_part(of);
+                if is_own || took_part || drawn > 0 {
+                    drawn = drawn.saturating_sub(usize::from(!took_part));
+                    plan.entry(member).or_default().insert(key.clone());
+                }
             }
         }
-        let own = std::mem::take(&mut self.announced);
-        for (index, member) in self.shuffled_peers().into_iter().enumerate() {
-            if index < self.settings.burst && !reached.is_empty() {
-                self.tell(now, member, Some(&reached));
-            } else if !own.is_empty() {
-                self.tell(now, member, Some(&own));
+    }
+
+    /// Votes go to the neighbour that has most of them, or to another where that leads nowhere.
+    fn plan_votes(&mut self, now: Millis, plan: &mut Plan) {
+        let others = self.shuffled_peers();
+        for key in &self.hot {
+            let Some(instance) = self
+                .instances
+                .get(key)
+                .filter(|instance| instance.is_open())
+            else {
+                continue;
+            };
+            let is_stuck = self
+                .stages
+                .get(key)
+                .is_some_and(|stage| now >= stage.changed + STUCK);
+            let uphill = self.peers.iter().filter_map(|(&member, peer)| {
+                let known = peer
+                    .keys
+                    .get(key)
+                    .filter(|known| known.takes_part(instance.view()))?;
+                Some((known.votes(), member))
+            });
+            let member = match uphill.max().filter(|_| !is_stuck) {
+                Some((_, member)) => Some(member),
+                None if is_stuck => others
+                    .iter()
+                    .copied()
+                    .find(|member| self.peers[member].is_behind(&self.members, key, instance)),
+                None => None,
+            };
+            let waits =
+                |known: &Known| !is_stuck && known.was_told_since(now.saturating_sub(GATHER));
+            if let Some(member) = member
+                && !self.peers[&member].keys.get(key).is_some_and(waits)
+            {
+                plan.entry(member).or_default().insert(key.clone());
             }
         }
     }
@@ -236,7 +297,7 @@ impl<S: Scheme> Replica<S> {
                 let settled = self
                     .stages
                     .get(key)
-                    .is_none_or(|stage| now >= stage.since + PATIENCE);
+                    .is_none_or(|stage| now >= stage.since + STUCK);
                 let known = peer.of(key);
                 if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
                     known.enter(instance.view());
@@ -261,11 +322,11 @@ impl<S: Scheme> Replica<S> {
                 .instances
                 .get(key)
                 .filter(|instance| instance.is_open());
-            if now >= stage.changed + PATIENCE
+            if now >= stage.asked + STUCK
                 && views.len() < MAX_NAMED
                 && let Some(instance) = open
             {
-                stage.changed = now;
+                stage.asked = now;
                 views.push((key.clone(), instance.view()));
             }
         }
@@ -276,29 +337,20 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// Sends a neighbour what is new to it: of these keys all, of all keys what is worth it. Returns whether there was
-    /// anything.
-    pub(super) fn tell(
-        &mut self,
-        now: Millis,
-        to: MemberId,
-        keys: Option<&BTreeSet<Vec<u8>>>,
-    ) -> bool {
+    /// Sends a neighbour what is new to it of some keys.
+    pub(super) fn tell(&mut self, now: Millis, to: MemberId, keys: &BTreeSet<Vec<u8>>) {
         // What this replica voted must not be forgotten once others know it.
         self.save();
         let Some(peer) = self.peers.get_mut(&to) else {
-            return false;
+            return;
         };
         let mut messages = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
-        for key in keys.unwrap_or(&self.hot) {
+        for key in keys {
             let Some(instance) = self.instances.get_mut(key) else {
                 continue;
             };
             let known = peer.of(key);
-            if keys.is_none() && !known.is_worth(now, &self.members, instance) {
-                continue;
-            }
             let Some((state, vouched)) = known.news(now, &self.scheme, &self.members, instance)
             else {
                 continue;
@@ -311,11 +363,9 @@ impl<S: Scheme> Replica<S> {
             }
         }
         messages.extend((!batch.is_empty()).then_some(batch));
-        let any = !messages.is_empty();
         for states in messages {
             self.send(to, &Message::States(states));
         }
-        any
     }
 
     /// Lets go of keys of which every neighbour knows everything.

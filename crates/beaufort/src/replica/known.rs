@@ -12,15 +12,14 @@ use crate::{
     vote::Ballot,
 };
 
-/// How long a neighbour is not told little news of a key, in milliseconds.
-pub(super) const PATIENCE: Millis = 400;
-
 /// What a neighbour is known to have of a key.
 #[derive(Default)]
 pub(super) struct Known {
     view: u64,
     /// When it was last told anything of the key.
-    told: Millis,
+    told: Option<Millis>,
+    /// Whether it told anything itself, in this view.
+    heard: bool,
     votes: BTreeMap<Ballot, Signers>,
     values: BTreeSet<Digest>,
 }
@@ -83,8 +82,30 @@ impl Known {
         }
     }
 
-    /// It has what this state says.
-    pub fn note(&mut self, state: &State) {
+    /// It said this itself.
+    pub fn hear(&mut self, state: &State) {
+        self.note(state);
+        self.heard |= self.view == state.view;
+    }
+
+    /// Whether it takes part in a view, as far as was heard.
+    pub fn takes_part(&self, view: u64) -> bool {
+        self.heard && self.view == view
+    }
+
+    /// How many votes of the latest phase it is known to have.
+    pub fn votes(&self) -> usize {
+        self.votes
+            .last_key_value()
+            .map_or(0, |(_, signers)| signers.distinct())
+    }
+
+    /// Whether it was told anything of the key after a moment.
+    pub fn was_told_since(&self, moment: Millis) -> bool {
+        self.told.is_some_and(|told| told > moment)
+    }
+
+    fn note(&mut self, state: &State) {
         self.enter(state.view);
         if self.view == state.view {
             for Signed {
@@ -160,35 +181,8 @@ impl Known {
             votes,
         };
         self.note(&state);
-        self.told = now;
+        self.told = Some(now);
         Some((state, vouched))
-    }
-
-    /// Whether what the neighbour lacks is worth a message in a round of gossip.
-    pub fn is_worth<S: Scheme>(
-        &self,
-        now: Millis,
-        members: &Members<S>,
-        instance: &Instance<S>,
-    ) -> bool {
-        if self.view < instance.view() {
-            // Decisions go out as milestones, and later by name.
-            return instance.is_open();
-        }
-        let quorum = members.quorum();
-        let worth = |(ballot, tally): (&Ballot, &Tally<S>)| {
-            let known = self.votes.get(ballot);
-            let has = known.map_or(0, Signers::distinct);
-            let is_new = |member| known.is_none_or(|known| !known.contains(member));
-            let more = tally
-                .claimed()
-                .iter()
-                .filter(|&(member, _)| is_new(member))
-                .count();
-            let decides = tally.claimed().distinct() >= quorum;
-            has < quorum && more > 0 && (2 * more >= has || decides || now >= self.told + PATIENCE)
-        };
-        instance.tallies().iter().any(worth) || self.lacks_value(instance)
     }
 
     /// Whether these votes would tell the neighbour anything. More than n - f it does not need.
@@ -206,7 +200,8 @@ impl Known {
             .any(|digest| !self.values.contains(digest))
     }
 
-    fn is_behind<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
+    /// Whether the neighbour lacks anything of the key.
+    pub fn is_behind<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
         let view = instance.view();
         if self.view != view {
             return self.view < view && (instance.entry().is_some() || instance.is_open());

@@ -64,7 +64,7 @@ impl<S: Scheme> Replica<S> {
         if !missing.is_empty() {
             self.send(from, &Message::Under(missing));
         }
-        self.tell(now, from, Some(&offered));
+        self.tell(now, from, &offered);
     }
 
     /// A neighbour wants what is below some paths.
@@ -81,7 +81,7 @@ impl<S: Scheme> Replica<S> {
         if !deeper.is_empty() {
             self.send(from, &Message::Compare(deeper));
         }
-        self.tell(now, from, Some(&offered));
+        self.tell(now, from, &offered);
     }
 
     /// The keys below a path, of which a neighbour is now to be told everything.
