@@ -13,8 +13,8 @@ use std::{
 use beaufort::{
     Digest, Evidence, MemberId, Members, Scheme as _, Settings,
     sim::{
-        Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND, Setup, SiteId,
-        Violation, World,
+        Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
+        Setup, SiteId, Violation, World,
     },
 };
 
@@ -37,7 +37,10 @@ pub struct Chaos {
 pub enum Failure {
     Violation(Violation),
     /// An honest replica excluded an honest member.
-    Slander { site: SiteId, member: MemberId },
+    Slander {
+        site: SiteId,
+        member: MemberId,
+    },
     /// Evidence that shows nothing.
     Evidence(Evidence),
     /// A submission was refused that should not be.
@@ -45,7 +48,10 @@ pub enum Failure {
     /// An entry's certificate does not hold.
     Certificate(String),
     /// These submissions did not settle, or replicas ended differently.
-    Stuck { pending: Vec<(u64, SiteId)>, roots: BTreeMap<SiteId, Option<Digest>> },
+    Stuck {
+        pending: Vec<(u64, SiteId)>,
+        roots: BTreeMap<SiteId, Option<Digest>>,
+    },
 }
 
 impl fmt::Display for Failure {
@@ -73,11 +79,17 @@ impl Chaos {
     pub fn run(&self) -> Result<(), Failure> {
         let mut random = Random::new(!self.seed);
         let byzantine = (0..).zip(&self.adversaries);
-        let twins = byzantine.filter(|(_, kind)| **kind == Adversary::Equivocator).map(|(site, _)| MemberId(site));
+        let twins = byzantine
+            .filter(|(_, kind)| **kind == Adversary::Equivocator)
+            .map(|(site, _)| MemberId(site));
         let network = Network {
             floor: 1 + random.below(50_000),
             tail: random.below(50_000),
-            loss: if random.happens(0.5) { 0.0 } else { random.unit() * 0.05 },
+            loss: if random.happens(0.5) {
+                0.0
+            } else {
+                random.unit() * 0.05
+            },
             setup: 100_000,
             detection: SECOND,
             ..Network::default()
@@ -158,22 +170,35 @@ impl Run<'_> {
         while self.world.now() < CALM + PATIENCE {
             self.world.run_until(self.world.now() + SECOND);
             self.listen()?;
-            if self.pending.is_empty() && self.roots().values().collect::<BTreeSet<_>>().len() == 1 {
+            if self.pending.is_empty() && self.roots().values().collect::<BTreeSet<_>>().len() == 1
+            {
                 return self.check_exclusions();
             }
         }
-        let pending = self.pending.iter().map(|(&submission, &site)| (submission, site)).collect();
-        Err(Failure::Stuck { pending, roots: self.roots() })
+        let pending = self
+            .pending
+            .iter()
+            .map(|(&submission, &site)| (submission, site))
+            .collect();
+        Err(Failure::Stuck {
+            pending,
+            roots: self.roots(),
+        })
     }
 
     fn roots(&mut self) -> BTreeMap<SiteId, Option<Digest>> {
-        self.honest().map(|site| (site, self.world.root(site))).collect()
+        self.honest()
+            .map(|site| (site, self.world.root(site)))
+            .collect()
     }
 
     fn check_exclusions(&self) -> Result<(), Failure> {
         for site in self.honest() {
             let status = self.world.status(site).unwrap();
-            let slandered = status.excluded.iter().find(|(member, _)| self.is_honest(usize::from(member.0)));
+            let slandered = status
+                .excluded
+                .iter()
+                .find(|(member, _)| self.is_honest(usize::from(member.0)));
             if let Some(&(member, _)) = slandered {
                 return Err(Failure::Slander { site, member });
             }
@@ -191,12 +216,15 @@ impl Run<'_> {
             self.pending.insert(submission, site);
         }
         let key = format!("key {}", self.random.below(KEYS)).into_bytes();
-        let value = (!self.random.happens(0.1)).then(|| format!("{submission} of {site}").into_bytes());
+        let value =
+            (!self.random.happens(0.1)).then(|| format!("{submission} of {site}").into_bytes());
         self.world.submit(site, submission, key, value);
     }
 
     fn cut(&mut self) {
-        let parts = (0..self.world.sites()).map(|_| self.random.below(2) as usize).collect();
+        let parts = (0..self.world.sites())
+            .map(|_| self.random.below(2) as usize)
+            .collect();
         self.world.partition(parts);
     }
 
@@ -220,8 +248,12 @@ impl Run<'_> {
             }
             match notice {
                 Notice::Committed { key, entry } => {
-                    self.agreement.decided(site, &key, &entry).map_err(Failure::Violation)?;
-                    let proof = entry.certificate.verify(&Additive::default(), &self.members, &key);
+                    self.agreement
+                        .decided(site, &key, &entry)
+                        .map_err(Failure::Violation)?;
+                    let proof = entry
+                        .certificate
+                        .verify(&Additive::default(), &self.members, &key);
                     proof.map_err(|error| Failure::Certificate(error.to_string()))?;
                 }
                 Notice::Settled { submission, .. } => {
