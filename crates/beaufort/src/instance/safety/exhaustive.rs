@@ -190,7 +190,9 @@ fn all_honest(
             let known = sender.known;
             let learned = locals.learn(state[to], known, &votes, true);
             let acted = learned.and_then(|id| locals.act(id, true));
-            let acted = acted.filter(|&id| !commits_and_leaves(locals, state[to], id));
+            let acted = acted.filter(|&id| {
+                rule != Rule::AsPublished || !commits_and_leaves(locals, state[to], id)
+            });
             after.extend(acted.map(|id| replace(state, to, id)));
         }
         after

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{
-    Ballot, Digest, Entry, LATE, MemberId, Merged, Phase, Rule, Signature, Signed, Signers, Site,
-    State, World, random::Run, validity,
+    Ballot, Decision, Digest, LATE, MemberId, Merged, Phase, Rule, Signature, Signed, Signers,
+    Site, State, World, random::Run, validity,
 };
 use crate::{Certificate, tally::Source};
 
@@ -175,23 +175,17 @@ fn any_state() -> impl Strategy<Value = State> {
             signers,
             signature,
         });
-    let entry = (
-        view.clone(),
-        prop::sample::select(values.clone()),
-        certificate,
-    );
-    let entry = prop::option::of(entry.prop_map(|(view, value, certificate)| Entry {
-        view,
-        value,
-        certificate,
-    }));
+    let value = prop::option::of(prop::sample::select(values.clone()));
+    let decision = (value, certificate);
+    let decision =
+        prop::option::of(decision.prop_map(|(value, certificate)| Decision { certificate, value }));
     let proposals = prop::collection::vec(prop::sample::select(values), 0..5);
     let votes = prop::collection::vec(vote, 0..40);
-    (view, any::<bool>(), entry, proposals, votes).prop_map(
-        |(view, whole, entry, proposals, votes)| State {
+    (view, any::<bool>(), decision, proposals, votes).prop_map(
+        |(view, whole, decision, proposals, votes)| State {
             view,
             whole,
-            entry,
+            decision,
             proposals,
             votes,
         },

@@ -197,7 +197,7 @@ impl Locals {
             let state = State {
                 view: 1,
                 whole,
-                entry: None,
+                decision: None,
                 proposals,
                 votes,
             };

@@ -21,7 +21,7 @@ mod stories;
 
 use std::collections::BTreeSet;
 
-use super::{Context, Entry, Instance, Merged, Rule, State, Turn, validity};
+use super::{Context, Decision, Entry, Instance, Merged, Rule, State, Turn, validity};
 use crate::{
     Claim, Digest, MemberId, Members, Millis, Scheme, Signature, Signers, digest,
     evidence::Signed,
@@ -186,7 +186,10 @@ impl World {
         State {
             view: site.instance.view(),
             whole: true,
-            entry: site.instance.entry().cloned(),
+            decision: site.instance.entry().map(|entry| Decision {
+                certificate: entry.certificate.clone(),
+                value: Some(entry.value.clone()),
+            }),
             proposals,
             votes,
         }

@@ -167,7 +167,7 @@ impl Run {
         State {
             view,
             whole: self.below(3) == 0,
-            entry: None,
+            decision: None,
             proposals,
             votes,
         }

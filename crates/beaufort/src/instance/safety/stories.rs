@@ -47,7 +47,7 @@ impl Story {
         let state = State {
             view: 1,
             whole: false,
-            entry: None,
+            decision: None,
             proposals,
             votes: votes.iter().map(signed).collect(),
         };
@@ -132,4 +132,77 @@ fn with_the_lock_the_same_run_decides_one() {
         let entry = site.instance.entry().expect("it has decided");
         assert_eq!(entry.certificate.value, story.world.digest(FIRST));
     }
+}
+
+/// D votes for both values in round 0 and helps each to a quorum: the second in round 1, with A and B; then the first,
+/// after C saw both of D's votes, no longer counts D, and finds another winner of round 0.
+fn with_byzantine(rule: Rule) -> Story {
+    let mut story = Story::begin(rule);
+    story.propose(A, FIRST);
+    story.show(B, &[(A, 0, FIRST), (D, 0, SECOND)]);
+    story.show(
+        A,
+        &[
+            (B, 0, SECOND),
+            (D, 0, SECOND),
+            (B, 1, SECOND),
+            (D, 1, SECOND),
+        ],
+    );
+    story.show(B, &[(A, 1, SECOND), (D, 1, SECOND)]);
+    story.show(C, &[(A, 0, FIRST), (D, 0, FIRST)]);
+    story.show(
+        C,
+        &[
+            (B, 0, SECOND),
+            (D, 0, SECOND),
+            (A, 1, SECOND),
+            (B, 1, SECOND),
+        ],
+    );
+    for who in [A, B] {
+        story.show(
+            who,
+            &[
+                (C, 0, FIRST),
+                (D, 0, FIRST),
+                (C, 1, FIRST),
+                (C, 2, FIRST),
+                (D, 2, FIRST),
+            ],
+        );
+    }
+    story
+}
+
+#[test]
+fn as_published_a_byzantine_member_gets_two_values_certified() {
+    let story = with_byzantine(Rule::AsPublished);
+    assert_eq!(
+        story.commits(1, SECOND).distinct() + 1,
+        3,
+        "A's, B's and D's"
+    );
+    assert_eq!(
+        story.commits(2, FIRST).distinct() + 1,
+        3,
+        "A's, B's and D's"
+    );
+    assert!(
+        story.sites[..C]
+            .iter()
+            .all(|site| site.excluded.contains(&MemberId(3))),
+        "it is caught, too late"
+    );
+}
+
+#[test]
+fn with_the_lock_it_gets_one() {
+    let story = with_byzantine(Rule::Locked);
+    assert_eq!(
+        story.commits(1, SECOND).distinct() + 1,
+        3,
+        "A's, B's and D's"
+    );
+    assert_eq!(story.commits(2, FIRST).distinct(), 0);
 }
