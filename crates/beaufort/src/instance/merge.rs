@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
-    Certificate, MemberId, Members, Scheme, digest,
+    Certificate, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
     tally::{Source, Tally},
     vote::{Ballot, Phase},
@@ -50,8 +50,15 @@ pub(crate) enum Merged {
     Invalid(Invalid),
 }
 
-/// The most values a view may have votes for, for each member: an honest one votes for one in each round.
+/// The most ballots of a view that somebody voted in who counts, for each member.
 const BALLOTS_PER_MEMBER: usize = 4;
+
+/// Whether anybody among these counts.
+fn counts<S: Scheme>(cx: &Context<'_, S>, signers: &Signers) -> bool {
+    signers
+        .iter()
+        .any(|(member, _)| !cx.excluded.contains(&member))
+}
 
 impl<S: Scheme> Instance<S> {
     /// Merges what a neighbour sent.
@@ -73,25 +80,47 @@ impl<S: Scheme> Instance<S> {
                 .or_insert_with(|| vote.signers.clone())
                 .unite(&vote.signers);
         }
-        if state.whole {
-            if let Err(invalid) = validity::check(&votes, n, quorum) {
-                return Merged::Invalid(invalid);
-            }
-        } else {
-            for (&ballot, tally) in self.tallies() {
-                votes
-                    .entry(ballot)
-                    .or_insert_with(|| tally.claimed().clone())
-                    .unite(tally.claimed());
-            }
-            if validity::check(&votes, n, quorum).is_err() {
-                return Merged::Incomplete;
-            }
+        if state.whole
+            && let Err(invalid) = validity::check(&votes, n, quorum)
+        {
+            return Merged::Invalid(invalid);
         }
-        self.add_votes(cx, from, state)
+        for (&ballot, tally) in self.tallies() {
+            votes
+                .entry(ballot)
+                .or_insert_with(|| tally.claimed().clone())
+                .unite(tally.claimed());
+        }
+        if !state.whole && validity::check(&votes, n, quorum).is_err() {
+            return Merged::Incomplete;
+        }
+        self.spare(cx, &mut votes);
+        let counted = votes.values().filter(|signers| counts(cx, signers));
+        if counted.count() > BALLOTS_PER_MEMBER * n {
+            return Merged::Known;
+        }
+        self.add_votes(cx, from, state, &votes)
     }
 
-    fn add_votes(&mut self, cx: &Context<'_, S>, from: Source, state: State) -> Merged {
+    /// Leaves out what is new and only excluded members voted for, unless others' votes rest on it: then all of it is
+    /// taken in, for a part of a valid state may not be valid.
+    fn spare(&self, cx: &Context<'_, S>, votes: &mut validity::Votes) {
+        let mut without = votes.clone();
+        without.retain(|ballot, signers| self.tallies.contains_key(ballot) || counts(cx, signers));
+        let is_valid = validity::check(&without, cx.members.len(), cx.members.quorum()).is_ok();
+        if without.len() < votes.len() && is_valid {
+            *votes = without;
+        }
+    }
+
+    /// Adds the votes for those ballots that are wanted.
+    fn add_votes(
+        &mut self,
+        cx: &Context<'_, S>,
+        from: Source,
+        state: State,
+        wanted: &validity::Votes,
+    ) -> Merged {
         let mut news = false;
         for Signed {
             ballot,
@@ -99,11 +128,7 @@ impl<S: Scheme> Instance<S> {
             signature,
         } in state.votes
         {
-            let is_new = !self.tallies.contains_key(&ballot);
-            let counts = signers
-                .iter()
-                .any(|(member, _)| !cx.excluded.contains(&member));
-            if is_new && (!counts || self.tallies.len() >= BALLOTS_PER_MEMBER * cx.members.len()) {
+            if !wanted.contains_key(&ballot) {
                 continue;
             }
             let tally = self
@@ -209,7 +234,7 @@ impl<S: Scheme> Instance<S> {
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&crate::Signers, &S::Point) -> bool,
+        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
     ) -> Vec<Source> {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {

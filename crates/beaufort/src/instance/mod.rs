@@ -24,6 +24,8 @@
 //! - Votes for a value that access control refuses count for nothing.
 
 mod merge;
+#[cfg(test)]
+mod safety;
 mod step;
 mod validity;
 
@@ -57,7 +59,7 @@ pub enum Rule {
     #[default]
     Locked,
     /// The winner of round 0, as algorithm 1 says. Not safe: it is here to show that.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     AsPublished,
 }
 

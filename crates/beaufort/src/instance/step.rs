@@ -23,9 +23,6 @@ impl<S: Scheme> Instance<S> {
             return turn;
         }
         loop {
-            if self.ballots(self.round, Phase::PreCommit).next().is_none() {
-                return Turn::Rest;
-            }
             if !self.has_voted(cx.me, self.round, Phase::PreCommit) {
                 let Some(value) = self.winner(cx, self.round) else {
                     return Turn::Rest;
@@ -100,7 +97,7 @@ impl<S: Scheme> Instance<S> {
                 .verified()
                 .is_none_or(|signers| signers.distinct() < quorum)
             {
-                return Some(Turn::Verify(vec![ballot]));
+                return Some(Turn::Verify(self.unverified_until(round)));
             }
             if !self.has_voted(cx.me, round, Phase::Commit) {
                 self.vote(
@@ -173,8 +170,11 @@ impl<S: Scheme> Instance<S> {
             .count()
     }
 
-    /// The votes up to a round of which not all are verified.
-    fn unverified_until(&self, round: u32) -> Vec<Ballot> {
+    /// The votes up to a round of which not all are verified, earlier rounds first.
+    ///
+    /// Nothing is verified before all that it rests on: if that turned out to be false later, this replica would hold
+    /// votes that no honest one has, and pass for Byzantine.
+    pub fn unverified_until(&self, round: u32) -> Vec<Ballot> {
         let open = |(ballot, tally): (&Ballot, &crate::tally::Tally<S>)| {
             (ballot.phase == Phase::PreCommit && ballot.round <= round && !tally.is_verified())
                 .then_some(*ballot)
@@ -186,7 +186,7 @@ impl<S: Scheme> Instance<S> {
     fn winner(&self, cx: &Context<'_, S>, round: u32) -> Option<Digest> {
         let locked = match cx.rule {
             Rule::Locked => self.lock(cx.members.quorum(), round),
-            #[cfg(feature = "simulation")]
+            #[cfg(any(test, feature = "simulation"))]
             Rule::AsPublished => None,
         };
         locked.or_else(|| {

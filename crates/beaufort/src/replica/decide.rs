@@ -89,11 +89,17 @@ impl<S: Scheme> Replica<S> {
             }
             let double = instance.double_vote(cx.excluded);
             if let Some((_, ballots)) = double {
-                unsure.extend(
-                    ballots
-                        .into_iter()
-                        .filter(|ballot| !instance.tallies()[ballot].is_verified()),
-                );
+                if ballots
+                    .iter()
+                    .any(|ballot| !instance.tallies()[ballot].is_verified())
+                {
+                    unsure.extend(instance.unverified_until(ballots[0].round));
+                    unsure.extend(
+                        ballots
+                            .into_iter()
+                            .filter(|ballot| !instance.tallies()[ballot].is_verified()),
+                    );
+                }
             }
             if unsure.is_empty() {
                 if let Some((culprit, ballots)) = double {

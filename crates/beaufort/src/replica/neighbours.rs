@@ -66,7 +66,9 @@ impl Neighbours {
 impl<S: Scheme> Replica<S> {
     /// A channel to a member is open: authenticated, ordered, and losing nothing while it lasts.
     pub fn connected(&mut self, now: Millis, member: MemberId) {
-        if member == self.me || self.members.key(member).is_none() || self.banned.contains(&member)
+        if member == self.me
+            || self.members.key(member).is_none()
+            || self.excluded.contains_key(&member)
         {
             return self.outputs.push(Output::Disconnect(member));
         }
@@ -159,7 +161,7 @@ impl<S: Scheme> Replica<S> {
         let free = |member: &MemberId| {
             *member != self.me
                 && !self.peers.contains_key(member)
-                && !self.banned.contains(member)
+                && !self.excluded.contains_key(member)
                 && !self.neighbours.dialling.contains_key(member)
                 && !self.neighbours.failed.contains_key(member)
         };
