@@ -4,8 +4,8 @@
 // It is driven by what the page writes: `lie/forge` and `lie/tell-the-truth` are not proposed but obeyed, and every
 // other value is proposed as it is by the first replica, and with a mark by the second one.
 
-import init, { Core, Identity } from "/byzantine/wasm/beaufort_web.js";
-import { Driver } from "/package/driver.js";
+import { Driver } from "/byzantine/driver.js";
+import { wasm } from "/byzantine/wasm.js";
 
 const encoder = new TextEncoder();
 
@@ -20,11 +20,10 @@ class Twins {
   /** Which twin has which link. */
   #links = new Map();
 
-  constructor(identity, post) {
-    const random = () => crypto.getRandomValues(new Uint8Array(32));
+  constructor(identity, cores, post) {
     this.#post = post;
-    this.#cores = [0, 1].map(() => new Core(identity, random(), undefined, []));
-    this.#drivers = this.#cores.map(
+    this.#cores = cores;
+    this.#drivers = cores.map(
       (core, twin) =>
         new Driver({ identity, core, storage: forgetful, post: (messages) => this.#say(twin, messages) }),
     );
@@ -79,9 +78,10 @@ let twins = null;
 
 self.onmessage = async ({ data }) => {
   if (twins) return twins.take(data);
-  await init();
+  const { Core, Identity } = await wasm();
   const identity = new Identity(data.members, data.secret);
-  twins = new Twins(identity, (messages) => self.postMessage(messages));
+  const cores = [0, 1].map(() => new Core(identity, crypto.getRandomValues(new Uint8Array(32)), undefined, []));
+  twins = new Twins(identity, cores, (messages) => self.postMessage(messages));
   const { id, keys, network } = identity;
   self.postMessage([{ type: "started", self: id, keys, network }]);
 };

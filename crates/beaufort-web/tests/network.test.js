@@ -1,12 +1,14 @@
 // Seven pages, each in a browser context of its own, as one network: what an application relies on.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Signaling, World, holds, set, until } from "./world.js";
+import { after, afterEach, before, test as run } from "node:test";
+import { DEADLINE, Signaling, World, holds, set, until } from "./world.js";
 
 const N = 7;
 const LIAR = N - 1;
 const HONEST = Array.from({ length: LIAR }, (_, id) => id);
+
+const test = (name, body) => run(name, { timeout: DEADLINE }, body);
 
 let world;
 
