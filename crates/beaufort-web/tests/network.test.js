@@ -38,7 +38,7 @@ test("seven pages form a network, and what one sets is final at all", async () =
   assert.equal(won, true);
   assert.equal(view, 1);
   await each(all(), (page) => holds(page, "greeting", "hello"));
-  const hasHeard = () => heard.some(([key, value]) => key === "greeting" && value === "hello");
+  const hasHeard = () => heard.some(([key, value]) => key === "greeting" && value === '"hello"');
   await each(all(), (page) => until(page, "the listener's call", hasHeard));
 });
 
