@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Certificate, Entry, Evidence, MemberId, Signature, Signers,
+    Certificate, Evidence, MemberId, Signature, Signers,
     digest::{self, Digest},
     evidence::Signed,
-    instance::State,
+    instance::{Decision, State},
     tree::Node,
     vote::{Ballot, Phase},
 };
@@ -32,6 +32,8 @@ pub(crate) enum Message {
     Compare(Vec<Node>),
     /// Send what there is below these paths of the tree.
     Under(Vec<Vec<u8>>),
+    /// The views that its sender is in, of keys that the receiver may not know to be decided.
+    Views(Vec<(Vec<u8>, u64)>),
     /// Whom its sender is connected to.
     Neighbours(Vec<MemberId>),
     /// Somebody voted twice.
@@ -47,14 +49,14 @@ pub(crate) struct KeyState {
     pub whole: bool,
     /// Whether its sender has verified every signature in it.
     pub vouched: bool,
-    entry: Option<Decided>,
+    decision: Option<Decided>,
     values: Vec<Value>,
     votes: Vec<Vote>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Decided {
-    value: Option<Vec<u8>>,
+    value: Value,
     round: u32,
     signers: Signers,
     signature: Signature,
@@ -116,7 +118,7 @@ impl KeyState {
         let State {
             view,
             whole,
-            entry,
+            decision,
             proposals,
             votes,
         } = state;
@@ -150,32 +152,27 @@ impl KeyState {
             },
         );
         let votes = votes.collect();
-        let entry = entry.map(
-            |Entry {
-                 value,
-                 certificate:
-                     Certificate {
-                         round,
-                         signers,
-                         signature,
-                         ..
-                     },
-                 ..
-             }| {
-                Decided {
-                    value,
-                    round,
-                    signers,
-                    signature,
-                }
-            },
-        );
+        let decision = decision.map(|Decision { certificate, value }| {
+            let Certificate {
+                round,
+                value: digest,
+                signers,
+                signature,
+                ..
+            } = certificate;
+            Decided {
+                value: value.map_or(Value::Digest(digest), bytes),
+                round,
+                signers,
+                signature,
+            }
+        });
         Self {
             key: key.into(),
             view,
             whole,
             vouched,
-            entry,
+            decision,
             values,
             votes,
         }
@@ -191,36 +188,22 @@ impl KeyState {
             key,
             view,
             whole,
-            entry,
+            decision,
             values,
             votes,
             ..
         } = self;
-        let fits = |value: Option<&Vec<u8>>| value.is_none_or(|value| value.len() <= MAX_VALUE);
-        let bytes = |value: &Value| {
-            if let Value::Bytes(bytes) = value {
-                fits(Some(bytes))
-            } else {
-                true
-            }
-        };
-        let decided = entry
-            .as_ref()
-            .is_none_or(|entry| fits(entry.value.as_ref()));
+        let fits = |value: &Value| !matches!(value, Value::Bytes(bytes) if bytes.len() > MAX_VALUE);
+        let decided = decision.as_ref().is_none_or(|decided| fits(&decided.value));
         if key.is_empty()
             || key.len() > MAX_KEY
             || view == 0
-            || !values.iter().all(bytes)
+            || !values.iter().all(fits)
             || !decided
         {
             return Err(WireError::Bounds);
         }
-        let digest = |value: &Value| match value {
-            Value::Bytes(bytes) => digest::value(Some(bytes)),
-            Value::Deleted => digest::value(None),
-            Value::Digest(digest) => *digest,
-        };
-        let digests: Vec<_> = values.iter().map(digest).collect();
+        let digests: Vec<_> = values.iter().map(Value::digest).collect();
         let votes = votes.into_iter().map(
             |Vote {
                  value,
@@ -242,43 +225,213 @@ impl KeyState {
             },
         );
         let votes = votes.collect::<Result<_, _>>()?;
-        let entry = entry.map(
+        let decision = decision.map(
             |Decided {
                  value,
                  round,
                  signers,
                  signature,
              }| {
-                let digest = digest::value(value.as_deref());
                 let certificate = Certificate {
                     view: view - 1,
                     round,
-                    value: digest,
+                    value: value.digest(),
                     signers,
                     signature,
                 };
-                Entry {
-                    view: view - 1,
-                    value,
+                Decision {
                     certificate,
+                    value: value.shown(),
                 }
             },
         );
-        let proposals = values.into_iter().filter_map(|value| match value {
-            Value::Bytes(bytes) => Some(Some(bytes)),
-            Value::Deleted => Some(None),
-            Value::Digest(_) => None,
-        });
-        let proposals = proposals.collect();
+        let proposals = values.into_iter().filter_map(Value::shown).collect();
         Ok((
             key,
             State {
                 view,
                 whole,
-                entry,
+                decision,
                 proposals,
                 votes,
             },
         ))
+    }
+}
+
+impl Value {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => digest::value(Some(bytes)),
+            Self::Deleted => digest::value(None),
+            Self::Digest(digest) => *digest,
+        }
+    }
+
+    /// The value, where it is there.
+    fn shown(self) -> Option<Option<Vec<u8>>> {
+        match self {
+            Self::Bytes(bytes) => Some(Some(bytes)),
+            Self::Deleted => Some(None),
+            Self::Digest(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn signed(round: u32, phase: Phase, value: Digest, members: u16) -> Signed {
+        let signers = Signers::one(members.into(), MemberId(members - 1));
+        Signed {
+            ballot: Ballot {
+                round,
+                phase,
+                value,
+            },
+            signers,
+            signature: Signature([3; 48]),
+        }
+    }
+
+    fn state() -> State {
+        let old = digest::value(None);
+        let (mine, theirs) = (digest::value(Some(b"mine")), digest::value(Some(b"theirs")));
+        let signers = Signers::one(7, MemberId(2))
+            .plus(&Signers::one(7, MemberId(2)))
+            .unwrap();
+        let certificate = Certificate {
+            view: 4,
+            round: 1,
+            value: old,
+            signers,
+            signature: Signature([9; 48]),
+        };
+        State {
+            view: 5,
+            whole: true,
+            decision: Some(Decision {
+                certificate,
+                value: Some(None),
+            }),
+            proposals: vec![Some(b"mine".to_vec()), None],
+            votes: vec![
+                signed(0, Phase::PreCommit, mine, 7),
+                signed(0, Phase::PreCommit, theirs, 7),
+                signed(0, Phase::PreCommit, old, 7),
+                signed(1, Phase::PreCommit, mine, 7),
+                signed(1, Phase::Commit, mine, 7),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_went() {
+        let encoded = encode(&KeyState::new(b"key", state(), true));
+        let (key, decoded) = decode::<KeyState>(&encoded).unwrap().into_state().unwrap();
+        assert_eq!((key.as_slice(), decoded), (&b"key"[..], state()));
+    }
+
+    /// What replicas of other versions and in browsers read: it must not change unseen.
+    #[test]
+    fn encodings_stay_as_they_are() {
+        let node = Node {
+            path: vec![1, 15],
+            children: vec![(3, [5; 16])],
+        };
+        let vote = |value| signed(2, Phase::Commit, [value; 32], 4);
+        let evidence = Evidence {
+            culprit: MemberId(3),
+            key: b"key".to_vec(),
+            view: 6,
+            votes: [vote(1), vote(2)],
+        };
+        let messages = [
+            Message::States(vec![KeyState::new(b"key", state(), true)]),
+            Message::Want(vec![b"key".to_vec(), b"other".to_vec()]),
+            Message::Compare(vec![node]),
+            Message::Under(vec![vec![1, 15, 0]]),
+            Message::Views(vec![(b"key".to_vec(), 7)]),
+            Message::Neighbours(vec![MemberId(0), MemberId(300)]),
+            Message::Evidence(Box::new(evidence)),
+        ];
+        let mut all = String::new();
+        for message in messages {
+            let bytes = encode(&message);
+            all += &bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            all.push('\n');
+            assert_eq!(decode::<Message>(&bytes), Ok(message));
+        }
+        let golden = include_str!("golden.txt");
+        assert_eq!(
+            all, golden,
+            "\nif this is meant, let golden.txt hold:\n{all}"
+        );
+    }
+
+    #[test]
+    fn what_is_left_over_out_of_bounds_or_dangling_is_refused() {
+        let mut bytes = encode(&Message::Want(vec![b"key".to_vec()]));
+        bytes.push(0);
+        assert_eq!(decode::<Message>(&bytes), Err(WireError::Malformed));
+        assert_eq!(
+            decode::<Message>(&vec![0; MAX_MESSAGE + 1]),
+            Err(WireError::TooLong)
+        );
+        let keyed = |key: &[u8]| KeyState::new(key, state(), true).into_state().map(|_| ());
+        assert_eq!(keyed(b""), Err(WireError::Bounds));
+        assert_eq!(keyed(&[0; MAX_KEY + 1]), Err(WireError::Bounds));
+        let long = State {
+            proposals: vec![Some(vec![0; MAX_VALUE + 1])],
+            ..state()
+        };
+        assert_eq!(
+            KeyState::new(b"key", long, true).into_state().map(|_| ()),
+            Err(WireError::Bounds)
+        );
+        let mut dangling = KeyState::new(b"key", state(), true);
+        dangling.values.clear();
+        assert_eq!(dangling.into_state().map(|_| ()), Err(WireError::Dangling));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..7) {
+            let bytes = [&[kind], bytes.as_slice()].concat();
+            if let Ok(Message::States(states)) = decode(&bytes) {
+                for state in states {
+                    _ = state.into_state();
+                }
+            }
+        }
+
+        #[test]
+        fn what_was_damaged_on_its_way_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = encode(&Message::States(vec![KeyState::new(b"key", state(), true)]));
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(Message::States(states)) = decode(&bytes) {
+                for state in states {
+                    _ = state.into_state();
+                }
+            }
+        }
+
+        #[test]
+        fn counts_of_signers_come_back_as_they_went(counts in prop::collection::vec(0u16..300, 0..40)) {
+            let mut signers = Signers::none(counts.len());
+            for (member, &count) in counts.iter().enumerate() {
+                for _ in 0..count {
+                    signers = signers.plus(&Signers::one(counts.len(), MemberId(member as u16))).unwrap();
+                }
+            }
+            prop_assert_eq!(decode::<Signers>(&encode(&signers)).unwrap(), signers);
+        }
     }
 }
