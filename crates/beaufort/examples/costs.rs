@@ -35,7 +35,9 @@ fn main() {
     measure("prepare 100 keys", || Bls.verifier(&network.keys));
     for signers in [1, QUORUM, MEMBERS] {
         let claim = network.claim(1, signers, 1);
-        measure(&format!("verify 1 claim of {signers} signers"), || network.verify(&[&claim]));
+        measure(&format!("verify 1 claim of {signers} signers"), || {
+            network.verify(&[&claim])
+        });
     }
     for count in [3, 15] {
         let claim = network.claim(1, QUORUM, count);
@@ -43,9 +45,14 @@ fn main() {
         measure(&operation, || network.verify(&[&claim]));
     }
     for batch in [2, 5, 10, 20, 50] {
-        let claims: Vec<_> = (0..batch).map(|message| network.claim(message, QUORUM, 1)).collect();
+        let claims: Vec<_> = (0..batch)
+            .map(|message| network.claim(message, QUORUM, 1))
+            .collect();
         let claims: Vec<_> = claims.iter().collect();
-        measure(&format!("verify {batch} claims of {QUORUM} signers"), || network.verify(&claims));
+        measure(
+            &format!("verify {batch} claims of {QUORUM} signers"),
+            || network.verify(&claims),
+        );
     }
 }
 
@@ -59,10 +66,16 @@ type Signed = (Digest, Signers, Point);
 
 impl Network {
     fn new() -> Self {
-        let secrets: Vec<_> = (0..MEMBERS as u8).map(|seed| SecretKey::from_seed(&[seed; 32])).collect();
+        let secrets: Vec<_> = (0..MEMBERS as u8)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]))
+            .collect();
         let keys: Vec<_> = secrets.iter().map(|secret| Bls.public(secret)).collect();
         let verifier = Bls.verifier(&keys);
-        Self { secrets, keys, verifier }
+        Self {
+            secrets,
+            keys,
+            verifier,
+        }
     }
 
     /// What the first members signed, some of them several times.
@@ -85,8 +98,15 @@ impl Network {
     }
 
     fn verify(&self, claims: &[&Signed]) {
-        let claim = |(message, signers, signature)| Claim { message, signers, signature };
-        let claims: Vec<_> = claims.iter().map(|(message, signers, point)| claim((message, signers, point))).collect();
+        let claim = |(message, signers, signature)| Claim {
+            message,
+            signers,
+            signature,
+        };
+        let claims: Vec<_> = claims
+            .iter()
+            .map(|(message, signers, point)| claim((message, signers, point)))
+            .collect();
         assert!(Bls.verify(&self.verifier, &claims, &[7; 32]));
     }
 }
@@ -104,7 +124,9 @@ fn measure<T>(operation: &str, mut run: impl FnMut() -> T) {
     while time(times) < RUN {
         times *= 2;
     }
-    let mut runs: Vec<_> = (0..RUNS).map(|_| time(times) * 1000.0 / f64::from(times)).collect();
+    let mut runs: Vec<_> = (0..RUNS)
+        .map(|_| time(times) * 1000.0 / f64::from(times))
+        .collect();
     runs.sort_by(f64::total_cmp);
     host::line(&format!("{operation},{:.1}", runs[RUNS / 2]));
 }

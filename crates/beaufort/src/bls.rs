@@ -84,16 +84,26 @@ impl Scheme for Bls {
         if claims.is_empty() {
             return true;
         }
-        let Some(keys) = claims.iter().map(|claim| verifier.sum(claim.signers)).collect::<Option<Vec<_>>>() else {
+        let Some(keys) = claims
+            .iter()
+            .map(|claim| verifier.sum(claim.signers))
+            .collect::<Option<Vec<_>>>()
+        else {
             return false;
         };
-        let signatures: Vec<blst_p1> = claims.iter().map(|claim| claim.signature.0.into()).collect();
+        let signatures: Vec<blst_p1> = claims
+            .iter()
+            .map(|claim| claim.signature.0.into())
+            .collect();
         let signatures = p1_affines::from(&signatures);
         // Refuses the neutral element and what is on the curve outside of the group.
         if signatures.as_slice().validate().is_err() {
             return false;
         }
-        let hashes: Vec<_> = claims.iter().map(|claim| raw::hash_to_g1(claim.message, MESSAGE)).collect();
+        let hashes: Vec<_> = claims
+            .iter()
+            .map(|claim| raw::hash_to_g1(claim.message, MESSAGE))
+            .collect();
         let (sum, hashes) = weigh(&signatures, hashes, seed);
         if sum == blst_p1::default() {
             return false;
@@ -107,14 +117,24 @@ impl Scheme for Bls {
 
 /// The sum of signatures and the messages' hashes, each claim weighed with its own random number. A single claim
 /// needs no weight: there is nothing that it could cancel out with.
-fn weigh(signatures: &p1_affines, hashes: Vec<blst_p1>, seed: &[u8; 32]) -> (blst_p1, Vec<blst_p1>) {
+fn weigh(
+    signatures: &p1_affines,
+    hashes: Vec<blst_p1>,
+    seed: &[u8; 32],
+) -> (blst_p1, Vec<blst_p1>) {
     if let [signature] = signatures.as_slice() {
         return ([*signature].add(), hashes);
     }
     let mut random = ChaCha20Rng::from_seed(*seed);
-    let weights: Vec<_> = hashes.iter().map(|_| random.next_u64().max(1).to_le_bytes()).collect();
+    let weights: Vec<_> = hashes
+        .iter()
+        .map(|_| random.next_u64().max(1).to_le_bytes())
+        .collect();
     let sum = signatures.mult(weights.as_flattened(), WEIGHT);
     let hashes = p1_affines::from(&hashes);
     let weigh = |(hash, weight): (&blst_p1_affine, &[u8; 8])| [*hash].mult(weight, WEIGHT);
-    (sum, hashes.as_slice().iter().zip(&weights).map(weigh).collect())
+    (
+        sum,
+        hashes.as_slice().iter().zip(&weights).map(weigh).collect(),
+    )
 }

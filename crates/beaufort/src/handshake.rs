@@ -30,13 +30,17 @@ pub enum HandshakeError {
     #[error("the other side does not speak this protocol, or another version of it")]
     Malformed,
     /// The other side's list of members is another.
-    #[error("the other side has another list of members; compare both replicas' lists of public keys")]
+    #[error(
+        "the other side has another list of members; compare both replicas' lists of public keys"
+    )]
     Network,
     /// A place in the list of members that is not there.
     #[error("the other side claims to be member {}, and there is no such member", .0.0)]
     Stranger(MemberId),
     /// The other side claims to be this replica.
-    #[error("the other side claims to be this replica itself; is the same secret key in use twice?")]
+    #[error(
+        "the other side claims to be this replica itself; is the same secret key in use twice?"
+    )]
     Itself,
     /// A proof that is not the claimed member's for this channel.
     #[error("the other side claims to be member {} and cannot prove it on this channel; somebody may be in between", .0.0)]
@@ -82,9 +86,23 @@ impl Handshake {
     ///
     /// `nonce` must be drawn at random for each handshake. `channel` is what both ends of the transport, and of no
     /// other, have in common, such as [`fingerprints`].
-    pub fn begin<S: Scheme>(party: &Party<'_, S>, nonce: [u8; 32], channel: &[u8]) -> (Self, Vec<u8>) {
-        let mine = Hello { network: party.members.network(), member: party.me, nonce };
-        (Self { mine, channel: channel.to_vec() }, encode(&mine))
+    pub fn begin<S: Scheme>(
+        party: &Party<'_, S>,
+        nonce: [u8; 32],
+        channel: &[u8],
+    ) -> (Self, Vec<u8>) {
+        let mine = Hello {
+            network: party.members.network(),
+            member: party.me,
+            nonce,
+        };
+        (
+            Self {
+                mine,
+                channel: channel.to_vec(),
+            },
+            encode(&mine),
+        )
     }
 
     /// Takes the other side's hello: the state to keep, and the proof to send.
@@ -93,7 +111,11 @@ impl Handshake {
     ///
     /// When the other side is of another network, no other member of this one, or sends something else. Close the
     /// channel then.
-    pub fn prove<S: Scheme>(self, party: &Party<'_, S>, hello: &[u8]) -> Result<(Proving, Vec<u8>), HandshakeError> {
+    pub fn prove<S: Scheme>(
+        self,
+        party: &Party<'_, S>,
+        hello: &[u8],
+    ) -> Result<(Proving, Vec<u8>), HandshakeError> {
         let Self { mine, channel } = self;
         let theirs: Hello = decode(hello)?;
         if theirs.network != mine.network {
@@ -105,8 +127,17 @@ impl Handshake {
         if theirs.member == mine.member {
             return Err(HandshakeError::Itself);
         }
-        let signature = party.scheme.sign(party.secret, &statement(&mine, &theirs, &channel));
-        Ok((Proving { mine, theirs, channel }, encode(&party.scheme.encode(&signature))))
+        let signature = party
+            .scheme
+            .sign(party.secret, &statement(&mine, &theirs, &channel));
+        Ok((
+            Proving {
+                mine,
+                theirs,
+                channel,
+            },
+            encode(&party.scheme.encode(&signature)),
+        ))
     }
 }
 
@@ -116,8 +147,16 @@ impl Proving {
     /// # Errors
     ///
     /// When it is not the member's that it claims to be, made for this channel. Close the channel then.
-    pub fn check<S: Scheme>(self, party: &Party<'_, S>, proof: &[u8]) -> Result<MemberId, HandshakeError> {
-        let Self { mine, theirs, channel } = self;
+    pub fn check<S: Scheme>(
+        self,
+        party: &Party<'_, S>,
+        proof: &[u8],
+    ) -> Result<MemberId, HandshakeError> {
+        let Self {
+            mine,
+            theirs,
+            channel,
+        } = self;
         let forged = HandshakeError::Forged(theirs.member);
         let signature: Signature = decode(proof)?;
         let signature = party.scheme.decode(&signature).ok_or(forged)?;
@@ -137,7 +176,11 @@ impl Proving {
 pub fn fingerprints(one: &str, other: &str) -> Vec<u8> {
     let mut both = [one, other].map(|fingerprint| fingerprint.trim().to_ascii_lowercase());
     both.sort();
-    hash("beaufort 2026 fingerprints", &both.each_ref().map(String::as_bytes)).to_vec()
+    hash(
+        "beaufort 2026 fingerprints",
+        &both.each_ref().map(String::as_bytes),
+    )
+    .to_vec()
 }
 
 /// What a side signs. Its own hello comes first, so that no side can return the other's proof as its own.

@@ -20,16 +20,28 @@ struct Replica {
 impl Replica {
     fn new(network: std::ops::Range<u8>, seed: u8) -> Self {
         let secret = |seed| SecretKey::from_seed(&[seed; 32]);
-        let members = Members::new(network.map(|seed| Bls.public(&secret(seed))).collect()).unwrap();
+        let members =
+            Members::new(network.map(|seed| Bls.public(&secret(seed))).collect()).unwrap();
         let verifier = Bls.verifier(members.keys());
         let secret = secret(seed);
         // Who is no member claims to be the first.
         let me = members.find(&Bls.public(&secret)).unwrap_or(MemberId(0));
-        Self { members, verifier, me, secret }
+        Self {
+            members,
+            verifier,
+            me,
+            secret,
+        }
     }
 
     fn party(&self) -> Party<'_, Bls> {
-        Party { scheme: &Bls, members: &self.members, verifier: &self.verifier, me: self.me, secret: &self.secret }
+        Party {
+            scheme: &Bls,
+            members: &self.members,
+            verifier: &self.verifier,
+            me: self.me,
+            secret: &self.secret,
+        }
     }
 
     fn begin(&self, nonce: u8, channel: &[u8]) -> (Handshake, Vec<u8>) {
@@ -40,27 +52,41 @@ impl Replica {
 type Outcome = Result<MemberId, HandshakeError>;
 
 /// Both sides' outcomes where each has its own idea of the channel.
-fn meet((one, one_channel): (&Replica, &[u8]), (other, other_channel): (&Replica, &[u8])) -> (Outcome, Outcome) {
+fn meet(
+    (one, one_channel): (&Replica, &[u8]),
+    (other, other_channel): (&Replica, &[u8]),
+) -> (Outcome, Outcome) {
     let (one_state, one_hello) = one.begin(1, one_channel);
     let (other_state, other_hello) = other.begin(2, other_channel);
-    match (one_state.prove(&one.party(), &other_hello), other_state.prove(&other.party(), &one_hello)) {
-        (Ok((one_state, one_proof)), Ok((other_state, other_proof))) => {
-            (one_state.check(&one.party(), &other_proof), other_state.check(&other.party(), &one_proof))
-        }
-        (one, other) => (one.and(Err(HandshakeError::Malformed)), other.and(Err(HandshakeError::Malformed))),
+    match (
+        one_state.prove(&one.party(), &other_hello),
+        other_state.prove(&other.party(), &one_hello),
+    ) {
+        (Ok((one_state, one_proof)), Ok((other_state, other_proof))) => (
+            one_state.check(&one.party(), &other_proof),
+            other_state.check(&other.party(), &one_proof),
+        ),
+        (one, other) => (
+            one.and(Err(HandshakeError::Malformed)),
+            other.and(Err(HandshakeError::Malformed)),
+        ),
     }
 }
 
 #[test]
 fn members_know_each_other() {
     let [one, other] = [1, 2].map(|seed| Replica::new(0..4, seed));
-    assert_eq!(meet((&one, b"channel"), (&other, b"channel")), (Ok(other.me), Ok(one.me)));
+    assert_eq!(
+        meet((&one, b"channel"), (&other, b"channel")),
+        (Ok(other.me), Ok(one.me))
+    );
 }
 
 #[test]
 fn who_sits_in_between_is_found_out() {
     let [one, other] = [1, 2].map(|seed| Replica::new(0..4, seed));
-    let [to_one, to_other] = ["sha-256 AA:01", "sha-256 BB:02"].map(|own| fingerprints(own, "sha-256 CC:03"));
+    let [to_one, to_other] =
+        ["sha-256 AA:01", "sha-256 BB:02"].map(|own| fingerprints(own, "sha-256 CC:03"));
     let (at_one, at_other) = meet((&one, &to_one), (&other, &to_other));
     assert_eq!(at_one, Err(HandshakeError::Forged(other.me)));
     assert_eq!(at_other, Err(HandshakeError::Forged(one.me)));
@@ -78,7 +104,13 @@ fn fingerprints_are_the_same_at_both_ends_and_no_others() {
 fn a_replayed_proof_is_refused() {
     let [one, other] = [1, 2].map(|seed| Replica::new(0..4, seed));
     let (_, hello) = one.begin(1, b"channel");
-    let prove = |nonce| other.begin(nonce, b"channel").0.prove(&other.party(), &hello).unwrap();
+    let prove = |nonce| {
+        other
+            .begin(nonce, b"channel")
+            .0
+            .prove(&other.party(), &hello)
+            .unwrap()
+    };
     let other_hello = |nonce| other.begin(nonce, b"channel").1;
 
     let recorded = {
@@ -88,18 +120,29 @@ fn a_replayed_proof_is_refused() {
     let (same, _) = prove(2);
     assert_eq!(same.check(&other.party(), &recorded), Ok(one.me));
     let (later, _) = prove(3);
-    assert_eq!(later.check(&other.party(), &recorded), Err(HandshakeError::Forged(one.me)));
+    assert_eq!(
+        later.check(&other.party(), &recorded),
+        Err(HandshakeError::Forged(one.me))
+    );
 }
 
 #[test]
 fn ones_own_words_are_no_proof() {
     let [one, other] = [1, 2].map(|seed| Replica::new(0..4, seed));
     let (state, hello) = one.begin(1, b"channel");
-    assert_eq!(state.prove(&one.party(), &hello).err(), Some(HandshakeError::Itself));
+    assert_eq!(
+        state.prove(&one.party(), &hello).err(),
+        Some(HandshakeError::Itself)
+    );
 
     let (state, _) = one.begin(1, b"channel");
-    let (state, own_proof) = state.prove(&one.party(), &other.begin(2, b"channel").1).unwrap();
-    assert_eq!(state.check(&one.party(), &own_proof), Err(HandshakeError::Forged(other.me)));
+    let (state, own_proof) = state
+        .prove(&one.party(), &other.begin(2, b"channel").1)
+        .unwrap();
+    assert_eq!(
+        state.check(&one.party(), &own_proof),
+        Err(HandshakeError::Forged(other.me))
+    );
 }
 
 #[test]
@@ -109,7 +152,10 @@ fn who_is_no_member_is_refused() {
     let (at_one, _) = meet((&one, b"channel"), (&stranger, b"channel"));
     assert_eq!(at_one, Err(HandshakeError::Forged(stranger.me)));
 
-    let beyond = Replica { me: MemberId(4), ..Replica::new(0..4, 9) };
+    let beyond = Replica {
+        me: MemberId(4),
+        ..Replica::new(0..4, 9)
+    };
     let (at_one, _) = meet((&one, b"channel"), (&beyond, b"channel"));
     assert_eq!(at_one, Err(HandshakeError::Stranger(MemberId(4))));
 }
@@ -118,14 +164,20 @@ fn who_is_no_member_is_refused() {
 fn another_network_is_named() {
     let (one, other) = (Replica::new(0..4, 1), Replica::new(0..5, 2));
     let network = Err(HandshakeError::Network);
-    assert_eq!(meet((&one, b"channel"), (&other, b"channel")), (network, network));
+    assert_eq!(
+        meet((&one, b"channel"), (&other, b"channel")),
+        (network, network)
+    );
 }
 
 #[test]
 fn a_member_cannot_pass_for_another() {
     let one = Replica::new(0..4, 1);
     let victim = Replica::new(0..4, 2).me;
-    let impostor = Replica { me: victim, ..Replica::new(0..4, 3) };
+    let impostor = Replica {
+        me: victim,
+        ..Replica::new(0..4, 3)
+    };
     let (at_one, _) = meet((&one, b"channel"), (&impostor, b"channel"));
     assert_eq!(at_one, Err(HandshakeError::Forged(victim)));
 }
@@ -134,9 +186,14 @@ fn a_member_cannot_pass_for_another() {
 fn a_vote_is_no_proof() {
     let [one, other] = [1, 2].map(|seed| Replica::new(0..4, seed));
     let (state, _) = one.begin(1, b"channel");
-    let (state, _) = state.prove(&one.party(), &other.begin(2, b"channel").1).unwrap();
+    let (state, _) = state
+        .prove(&one.party(), &other.begin(2, b"channel").1)
+        .unwrap();
     let vote = Bls.encode(&Bls.sign(&other.secret, &[1; 32]));
-    assert_eq!(state.check(&one.party(), &vote.0), Err(HandshakeError::Forged(other.me)));
+    assert_eq!(
+        state.check(&one.party(), &vote.0),
+        Err(HandshakeError::Forged(other.me))
+    );
 }
 
 proptest! {

@@ -26,7 +26,11 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "10,20,40,60,80,100")]
     members: Vec<usize>,
     /// What happens to them.
-    #[arg(long, value_delimiter = ',', default_value = "optimistic,failing,byzantine")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "optimistic,failing,byzantine"
+    )]
     scenarios: Vec<ScenarioName>,
     /// How often each is repeated.
     #[arg(long, default_value_t = 10)]
@@ -93,8 +97,12 @@ struct Done {
 }
 
 fn cost(text: &str) -> Result<(String, f64), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=MICROSECONDS, as in sign=1500")?;
-    let value = value.parse().map_err(|error| format!("{value} is not a number: {error}"))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("expected NAME=MICROSECONDS, as in sign=1500")?;
+    let value = value
+        .parse()
+        .map_err(|error| format!("{value} is not a number: {error}"))?;
     Ok((name.to_owned(), value))
 }
 
@@ -172,14 +180,22 @@ fn run(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
             let since = Instant::now();
             let outcome = trial.run();
             eprintln!("{}", report::line(trial, &outcome, since.elapsed()));
-            let result = Done { trial: trial.clone(), run: *run, outcome };
-            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(result);
+            let result = Done {
+                trial: trial.clone(),
+                run: *run,
+                outcome,
+            };
+            done.lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .push(result);
         }
     };
     thread::scope(|scope| {
         (0..threads).for_each(|_| drop(scope.spawn(&work)));
     });
-    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     done.sort_by_key(|Done { trial, run, .. }| (trial.scenario, trial.members, *run));
     done
 }

@@ -83,7 +83,10 @@ pub fn write(directory: &Path, done: &[Done]) -> anyhow::Result<()> {
 fn cells(done: &[Done]) -> Vec<Cell> {
     let mut groups: BTreeMap<_, Vec<&Outcome>> = BTreeMap::new();
     for Done { trial, outcome, .. } in done {
-        groups.entry((trial.scenario, trial.members)).or_default().push(outcome);
+        groups
+            .entry((trial.scenario, trial.members))
+            .or_default()
+            .push(outcome);
     }
     let cell = |((scenario, members), outcomes): ((Scenario, usize), Vec<&Outcome>)| {
         let used = |part: fn(&beaufort::sim::Use) -> f64| {
@@ -94,7 +97,12 @@ fn cells(done: &[Done]) -> Vec<Cell> {
             scenario,
             members,
             runs: outcomes.len(),
-            latency: Summary::of(outcomes.iter().flat_map(|outcome| &outcome.latencies).copied()),
+            latency: Summary::of(
+                outcomes
+                    .iter()
+                    .flat_map(|outcome| &outcome.latencies)
+                    .copied(),
+            ),
             sent: used(|used| used.sent),
             received: used(|used| used.received),
             busy: used(|used| used.busy),
@@ -111,9 +119,19 @@ fn cells(done: &[Done]) -> Vec<Cell> {
 
 fn latencies(done: &[Done]) -> String {
     let mut csv = String::from("members,scenario,run,latency_ms\n");
-    for Done { trial, run, outcome } in done {
+    for Done {
+        trial,
+        run,
+        outcome,
+    } in done
+    {
         for latency in &outcome.latencies {
-            let _ = writeln!(csv, "{},{},{run},{latency:.1}", trial.members, trial.scenario.name());
+            let _ = writeln!(
+                csv,
+                "{},{},{run},{latency:.1}",
+                trial.members,
+                trial.scenario.name()
+            );
         }
     }
     csv
@@ -123,9 +141,15 @@ fn runs(done: &[Done]) -> String {
     let mut csv = String::from(
         "members,scenario,run,seed,settled,unsettled,refused,p50_ms,p90_ms,p99_ms,mean_ms,max_ms,sent_mbit,received_mbit,busy\n",
     );
-    for Done { trial, run, outcome } in done {
+    for Done {
+        trial,
+        run,
+        outcome,
+    } in done
+    {
         let latency = Summary::of(outcome.latencies.iter().copied());
-        let mean = |part: fn(&beaufort::sim::Use) -> f64| Summary::of(outcome.used.iter().map(part)).mean;
+        let mean =
+            |part: fn(&beaufort::sim::Use) -> f64| Summary::of(outcome.used.iter().map(part)).mean;
         let _ = writeln!(
             csv,
             "{},{},{run},{},{},{},{},{:.1},{:.1},{:.1},{:.1},{:.1},{:.3},{:.3},{:.3}",
@@ -152,7 +176,9 @@ fn runs(done: &[Done]) -> String {
 fn compared(scenario: Scenario, members: usize) -> (&'static str, &'static str) {
     match (scenario, members) {
         (Scenario::Optimistic, 20) => ("", "p50 ≤ 0.6 s"),
-        (Scenario::Optimistic, 100) => ("within 4 s, below 3 Mbit/s", "p99 ≤ 2 s, below 1.5 Mbit/s"),
+        (Scenario::Optimistic, 100) => {
+            ("within 4 s, below 3 Mbit/s", "p99 ≤ 2 s, below 1.5 Mbit/s")
+        }
         (Scenario::Failing, 100) => ("within 5 s", "p99 ≤ 2.5 s"),
         (Scenario::Byzantine, 100) => ("tail of 7 s", "p99 ≤ 3.5 s"),
         _ => ("", ""),
@@ -187,23 +213,37 @@ fn latency_figure(cells: &[Cell]) -> Figure {
     let caption = "From the submission of a transaction to its decision, at the replica that submitted it; one \
                    transaction a second and replica. Simulated with 60 ms of latency and the costs of cryptography in \
                    WebAssembly. Whiskers reach to the 1st and the 99th percentile, which is written above.";
-    boxes("Latency", caption, "seconds", cells, |cell| (cell.latency, 1000.0))
+    boxes("Latency", caption, "seconds", cells, |cell| {
+        (cell.latency, 1000.0)
+    })
 }
 
 fn network_figure(cells: &[Cell]) -> Figure {
     let caption = "What each replica sends, with the headers of all layers; it receives as much on average. Whiskers \
                    reach to the 1st and the 99th percentile of the replicas, which is written above.";
-    boxes("Network use", caption, "Mbit/s a replica", cells, |cell| (cell.sent, 1.0))
+    boxes("Network use", caption, "Mbit/s a replica", cells, |cell| {
+        (cell.sent, 1.0)
+    })
 }
 
-fn boxes(title: &str, caption: &str, axis: &str, cells: &[Cell], value: fn(&Cell) -> (Summary, f64)) -> Figure {
-    let scenarios: Vec<_> =
-        Scenario::ALL.into_iter().filter(|&scenario| cells.iter().any(|cell| cell.scenario == scenario)).collect();
+fn boxes(
+    title: &str,
+    caption: &str,
+    axis: &str,
+    cells: &[Cell],
+    value: fn(&Cell) -> (Summary, f64),
+) -> Figure {
+    let scenarios: Vec<_> = Scenario::ALL
+        .into_iter()
+        .filter(|&scenario| cells.iter().any(|cell| cell.scenario == scenario))
+        .collect();
     let mut sizes: Vec<_> = cells.iter().map(|cell| cell.members).collect();
     sizes.sort_unstable();
     sizes.dedup();
     let spread = |members, scenario| {
-        let cell = cells.iter().find(|cell| cell.members == members && cell.scenario == scenario)?;
+        let cell = cells
+            .iter()
+            .find(|cell| cell.members == members && cell.scenario == scenario)?;
         let (summary, unit) = value(cell);
         (summary.count > 0).then_some(Spread {
             low: summary.p1 / unit,
@@ -215,13 +255,19 @@ fn boxes(title: &str, caption: &str, axis: &str, cells: &[Cell], value: fn(&Cell
     };
     let group = |&members: &usize| BoxGroup {
         label: format!("{members} replicas"),
-        boxes: scenarios.iter().map(|&scenario| spread(members, scenario)).collect(),
+        boxes: scenarios
+            .iter()
+            .map(|&scenario| spread(members, scenario))
+            .collect(),
     };
     Figure::from(Boxes {
         title: title.into(),
         caption: caption.into(),
         axis: axis.into(),
-        series: scenarios.iter().map(|scenario| scenario.name().to_owned()).collect(),
+        series: scenarios
+            .iter()
+            .map(|scenario| scenario.name().to_owned())
+            .collect(),
         groups: sizes.iter().map(group).collect(),
     })
 }

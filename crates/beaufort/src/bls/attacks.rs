@@ -16,7 +16,9 @@ use crate::{MemberId, Signers};
 const FORGED: Digest = *b"all points to the account of Mal";
 
 fn honest(seeds: std::ops::Range<u8>) -> Vec<PublicKey> {
-    seeds.map(|seed| SecretKey::from_seed(&[seed; 32]).public().clone()).collect()
+    seeds
+        .map(|seed| SecretKey::from_seed(&[seed; 32]).public().clone())
+        .collect()
 }
 
 /// A number as blst's plain secret key, with nothing folded in.
@@ -33,7 +35,9 @@ fn plain(key: &PublicKey) -> min_sig::PublicKey {
 
 fn add(keys: &[min_sig::PublicKey]) -> min_sig::PublicKey {
     let keys: Vec<_> = keys.iter().collect();
-    AggregatePublicKey::aggregate(&keys, false).unwrap().to_public_key()
+    AggregatePublicKey::aggregate(&keys, false)
+        .unwrap()
+        .to_public_key()
 }
 
 fn raised(key: &min_sig::PublicKey, factor: &blst_scalar) -> blst_p2_affine {
@@ -57,7 +61,9 @@ fn counted(n: usize, counts: impl IntoIterator<Item = u16>) -> Signers {
     let mut all = Signers::none(n);
     for (member, count) in (0..).zip(counts) {
         for bit in (0..u16::BITS).filter(|bit| count >> bit & 1 == 1) {
-            let doubled = (0..bit).fold(Signers::one(n, MemberId(member)), |one, _| one.plus(&one).unwrap());
+            let doubled = (0..bit).fold(Signers::one(n, MemberId(member)), |one, _| {
+                one.plus(&one).unwrap()
+            });
             all = all.plus(&doubled).unwrap();
         }
     }
@@ -65,7 +71,11 @@ fn counted(n: usize, counts: impl IntoIterator<Item = u16>) -> Signers {
 }
 
 fn verifies(keys: &[PublicKey], signers: &Signers, signature: AggregateSignature) -> bool {
-    let claim = Claim { message: &FORGED, signers, signature: &Point(signature) };
+    let claim = Claim {
+        message: &FORGED,
+        signers,
+        signature: &Point(signature),
+    };
     Bls.verify(&Bls.verifier(keys), &[claim], &[0; 32])
 }
 
@@ -84,12 +94,20 @@ fn a_rogue_key_forges_a_plain_sum_and_not_one_with_factors() {
     let rogue = rogue(7, &[plain(&victim)]);
     let forged = exponent(7).sign(&FORGED, MESSAGE, &[]);
     let both = add(&[plain(&victim), rogue]);
-    assert_eq!(forged.verify(true, &FORGED, MESSAGE, &[], &both, false), BLST_ERROR::BLST_SUCCESS);
+    assert_eq!(
+        forged.verify(true, &FORGED, MESSAGE, &[], &both, false),
+        BLST_ERROR::BLST_SUCCESS
+    );
 
-    let factors = [&victim.to_bytes()[..keys::POINT], &rogue.compress()].map(|key| factor(key.try_into().unwrap()));
+    let factors = [&victim.to_bytes()[..keys::POINT], &rogue.compress()]
+        .map(|key| factor(key.try_into().unwrap()));
     let keys = [victim, unproven(&rogue)];
     let signers = counted(2, [1, 1]);
-    assert!(!verifies(&keys, &signers, AggregateSignature::from_signature(&forged)));
+    assert!(!verifies(
+        &keys,
+        &signers,
+        AggregateSignature::from_signature(&forged)
+    ));
     for factor in factors {
         assert!(!verifies(&keys, &signers, raised_hash(7, &factor.unwrap())));
     }
@@ -120,8 +138,14 @@ fn colluding_rogues_forge_a_quorum_of_figure_4_without_a_proof() {
         let factor = factor(&rogue.compress()).unwrap();
         signature.add_aggregate(&raised_hash(number * u64::from(count), &factor));
     }
-    let keys: Vec<_> = victims.into_iter().chain(rogues.iter().map(unproven)).collect();
-    let signers = counted(keys.len(), [victim_count; VICTIMS as usize].into_iter().chain(counts));
+    let keys: Vec<_> = victims
+        .into_iter()
+        .chain(rogues.iter().map(unproven))
+        .collect();
+    let signers = counted(
+        keys.len(),
+        [victim_count; VICTIMS as usize].into_iter().chain(counts),
+    );
     assert_eq!(signers.distinct(), 52 - ROGUES as usize);
     assert!(verifies(&keys, &signers, signature));
 }
@@ -137,7 +161,8 @@ fn nobody_can_prove_to_have_the_secret_of_a_rogue_key() {
         let number = exponent(7);
         let weighted = raw::product((&number).into(), &factor).unwrap();
         let weighted: &min_sig::SecretKey = (&weighted).try_into().unwrap();
-        let proofs = [&number, weighted].map(|secret| secret.sign(&point, keys::POSSESSION, &[]).compress());
+        let proofs =
+            [&number, weighted].map(|secret| secret.sign(&point, keys::POSSESSION, &[]).compress());
         let victims_own = victims[0].to_bytes()[keys::POINT..].try_into().unwrap();
         for proof in proofs.into_iter().chain([victims_own]) {
             let bytes = [&point[..], &proof].concat();
@@ -153,7 +178,9 @@ fn a_point_outside_of_the_group_is_no_key() {
     for byte in 0..=u8::MAX {
         let mut bytes = honest;
         bytes[keys::POINT - 1] = byte;
-        let Ok(point) = min_sig::PublicKey::uncompress(&bytes[..keys::POINT]) else { continue };
+        let Ok(point) = min_sig::PublicKey::uncompress(&bytes[..keys::POINT]) else {
+            continue;
+        };
         if point.validate().is_err() {
             assert_eq!(PublicKey::from_bytes(&bytes), Err(KeyError::Point));
             refused += 1;

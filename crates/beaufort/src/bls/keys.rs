@@ -34,13 +34,19 @@ pub enum KeyError {
     #[error("a public key is written as {} hexadecimal digits, which this is not; was it copied whole?", 2 * KEY)]
     Hex,
     /// No element of the group, or its neutral one.
-    #[error("the public key is not a point of the group; it was not made by this program, or has been changed")]
+    #[error(
+        "the public key is not a point of the group; it was not made by this program, or has been changed"
+    )]
     Point,
     /// A proof of possession that does not belong to the key.
-    #[error("the public key comes without a proof that its owner has the secret key; who gave it must not be a member")]
+    #[error(
+        "the public key comes without a proof that its owner has the secret key; who gave it must not be a member"
+    )]
     Possession,
     /// A secret that is zero, or not below the order of the group.
-    #[error("the secret key is not a number from one to the order of the group; it has been changed")]
+    #[error(
+        "the secret key is not a number from one to the order of the group; it has been changed"
+    )]
     Secret,
 }
 
@@ -67,8 +73,12 @@ impl PublicKey {
     ///
     /// When they are not the canonical encoding of a point of the group, or its owner has not proven to have the secret.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let encoded: [u8; KEY] = bytes.try_into().map_err(|_| KeyError::Length(bytes.len()))?;
-        let (point, proof) = encoded.split_first_chunk::<POINT>().ok_or(KeyError::Length(bytes.len()))?;
+        let encoded: [u8; KEY] = bytes
+            .try_into()
+            .map_err(|_| KeyError::Length(bytes.len()))?;
+        let (point, proof) = encoded
+            .split_first_chunk::<POINT>()
+            .ok_or(KeyError::Length(bytes.len()))?;
         let key = min_sig::PublicKey::uncompress(point).map_err(|_| KeyError::Point)?;
         key.validate().map_err(|_| KeyError::Point)?;
         let factor = factor(point).ok_or(KeyError::Point)?;
@@ -76,7 +86,10 @@ impl PublicKey {
         let weighted = AggregatePublicKey::from(weighted).to_public_key();
         let proof = min_sig::Signature::uncompress(proof).map_err(|_| KeyError::Possession)?;
         match proof.verify(true, point, POSSESSION, &[], &weighted, false) {
-            blst::BLST_ERROR::BLST_SUCCESS => Ok(Self { encoded, weighted: weighted.into() }),
+            blst::BLST_ERROR::BLST_SUCCESS => Ok(Self {
+                encoded,
+                weighted: weighted.into(),
+            }),
             _ => Err(KeyError::Possession),
         }
     }
@@ -143,7 +156,9 @@ impl Serialize for PublicKey {
 
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -158,7 +173,8 @@ pub struct SecretKey {
 impl SecretKey {
     /// The key of a seed, which the caller must draw at random and keep to itself.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let secret = min_sig::SecretKey::key_gen(seed, b"beaufort").expect("a seed of 32 bytes is long enough");
+        let secret = min_sig::SecretKey::key_gen(seed, b"beaufort")
+            .expect("a seed of 32 bytes is long enough");
         Self::new(secret).expect("a hash of the seed, not zero, times a hash of the key")
     }
 
@@ -168,7 +184,10 @@ impl SecretKey {
     ///
     /// When the bytes are not a secret key.
     pub fn from_exposed_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        min_sig::SecretKey::from_bytes(bytes).ok().and_then(Self::new).ok_or(KeyError::Secret)
+        min_sig::SecretKey::from_bytes(bytes)
+            .ok()
+            .and_then(Self::new)
+            .ok_or(KeyError::Secret)
     }
 
     /// The secret itself, for keeping it. Who sees these bytes can sign as this member for ever.
@@ -190,7 +209,11 @@ impl SecretKey {
         let mut encoded = [0; KEY];
         encoded[..POINT].copy_from_slice(&point);
         encoded[POINT..].copy_from_slice(&proof);
-        Some(Self { secret, exponent, public: PublicKey { encoded, weighted } })
+        Some(Self {
+            secret,
+            exponent,
+            public: PublicKey { encoded, weighted },
+        })
     }
 }
 

@@ -5,8 +5,8 @@
 #![allow(unsafe_code, reason = "blst has no safe form of these")]
 
 use blst::{
-    blst_hash_to_g1, blst_p1, blst_p2_affine, blst_p2_affine_generator, blst_scalar, blst_sign_pk_in_g2,
-    blst_sk_mul_n_check,
+    blst_hash_to_g1, blst_p1, blst_p2_affine, blst_p2_affine_generator, blst_scalar,
+    blst_sign_pk_in_g2, blst_sk_mul_n_check,
 };
 
 /// The point of G1 that a message hashes to (RFC 9380), in a domain of its own.
@@ -75,7 +75,10 @@ mod tests {
         let (one, other) = (secret(1), secret(2));
         let hash = hash_to_g1(b"message", b"domain");
         let both = product((&one).into(), (&other).into()).unwrap();
-        assert_eq!(sign(&hash, &both), sign(&sign(&hash, (&one).into()), (&other).into()));
+        assert_eq!(
+            sign(&hash, &both),
+            sign(&sign(&hash, (&one).into()), (&other).into())
+        );
         assert_eq!(product((&one).into(), &blst_scalar::default()), None);
     }
 

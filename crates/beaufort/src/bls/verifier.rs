@@ -35,7 +35,9 @@ impl Verifier {
             }
         }
         let mut negated = AggregatePublicKey::from(blst_p2::default());
-        negated.sub_aggregate(&AggregatePublicKey::from_public_key(&raw::generator().into()));
+        negated.sub_aggregate(&AggregatePublicKey::from_public_key(
+            &raw::generator().into(),
+        ));
         Self {
             members: keys.len(),
             sums: p2_affines::from(&sums),
@@ -48,7 +50,12 @@ impl Verifier {
         if signers.members() != self.members {
             return None;
         }
-        let bits = u16::BITS - signers.iter().map(|(_, count)| count).max()?.leading_zeros();
+        let bits = u16::BITS
+            - signers
+                .iter()
+                .map(|(_, count)| count)
+                .max()?
+                .leading_zeros();
         let mut sum = AggregatePublicKey::from(blst_p2::default());
         for bit in (0..bits).rev() {
             let same = sum;
@@ -65,8 +72,17 @@ impl Verifier {
             let member = usize::from(member.0);
             subsets[member / GROUP] |= 1 << (member % GROUP);
         }
-        let present = subsets.iter().enumerate().filter(|&(_, &subset)| subset != 0);
-        let points: Vec<_> = present.map(|(group, subset)| self.sums[(group << GROUP) | subset]).collect();
-        if points.is_empty() { blst_p2::default() } else { points.add() }
+        let present = subsets
+            .iter()
+            .enumerate()
+            .filter(|&(_, &subset)| subset != 0);
+        let points: Vec<_> = present
+            .map(|(group, subset)| self.sums[(group << GROUP) | subset])
+            .collect();
+        if points.is_empty() {
+            blst_p2::default()
+        } else {
+            points.add()
+        }
     }
 }

@@ -92,8 +92,13 @@ impl Additive {
 fn lanes(context: &'static str, part: &[u8]) -> Lanes {
     let mut numbers = [0; LANES];
     let (first, second) = (hash(context, &[part, &[0]]), hash(context, &[part, &[1]]));
-    for (number, bytes) in numbers.iter_mut().zip(first.chunks_exact(8).chain(second.chunks_exact(8))) {
-        *number = bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
+    for (number, bytes) in numbers
+        .iter_mut()
+        .zip(first.chunks_exact(8).chain(second.chunks_exact(8)))
+    {
+        *number = bytes
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte));
     }
     numbers
 }
@@ -112,8 +117,16 @@ fn factors(message: &Digest) -> Lanes {
 fn key_additions(signers: &Signers) -> u64 {
     let counts: Vec<_> = signers.iter().map(|(_, count)| count).collect();
     let all = signers.members();
-    let digit = |bit: u32| counts.iter().filter(|&&count| count >> bit & 1 == 1).count();
-    (0..u16::BITS).map(digit).map(|these| these.min(all - these) as u64).sum()
+    let digit = |bit: u32| {
+        counts
+            .iter()
+            .filter(|&&count| count >> bit & 1 == 1)
+            .count()
+    };
+    (0..u16::BITS)
+        .map(digit)
+        .map(|these| these.min(all - these) as u64)
+        .sum()
 }
 
 impl Scheme for Additive {
@@ -131,7 +144,10 @@ impl Scheme for Additive {
     }
 
     fn decode_key(bytes: &[u8]) -> Option<Number> {
-        bytes.try_into().ok().map(|bytes| Number(u64::from_be_bytes(bytes)))
+        bytes
+            .try_into()
+            .ok()
+            .map(|bytes| Number(u64::from_be_bytes(bytes)))
     }
 
     fn verifier(&self, keys: &[Number]) -> Vec<Lanes> {
@@ -142,7 +158,9 @@ impl Scheme for Additive {
         self.count(|operations| operations.signed += 1);
         let mut point = secret(key.0);
         for (lane, factor) in point.iter_mut().zip(factors(message)) {
-            *lane = lane.wrapping_mul(factor).wrapping_add(u64::from(self.sabotaged.get()));
+            *lane = lane
+                .wrapping_mul(factor)
+                .wrapping_add(u64::from(self.sabotaged.get()));
         }
         point
     }
@@ -167,16 +185,24 @@ impl Scheme for Additive {
         self.count(|operations| operations.decoded += 1);
         let mut point = [0; LANES];
         for (lane, bytes) in point.iter_mut().zip(signature.0.chunks_exact(8)) {
-            *lane = bytes.iter().fold(0, |lane, &byte| lane << 8 | u64::from(byte));
+            *lane = bytes
+                .iter()
+                .fold(0, |lane, &byte| lane << 8 | u64::from(byte));
         }
-        point.iter().all(|lane| lane & ENCODED != 0).then_some(point)
+        point
+            .iter()
+            .all(|lane| lane & ENCODED != 0)
+            .then_some(point)
     }
 
     fn verify(&self, verifier: &Vec<Lanes>, claims: &[Claim<'_, Self>], _seed: &[u8; 32]) -> bool {
         self.count(|operations| {
             operations.verified += u64::from(!claims.is_empty());
             operations.claims += claims.len() as u64;
-            operations.keys += claims.iter().map(|claim| key_additions(claim.signers)).sum::<u64>();
+            operations.keys += claims
+                .iter()
+                .map(|claim| key_additions(claim.signers))
+                .sum::<u64>();
         });
         claims.iter().all(|claim| holds(verifier, claim))
     }
@@ -185,13 +211,20 @@ impl Scheme for Additive {
 fn holds(verifier: &[Lanes], claim: &Claim<'_, Additive>) -> bool {
     let mut sum = [0u64; LANES];
     for (member, count) in claim.signers.iter() {
-        let Some(secret) = verifier.get(usize::from(member.0)) else { return false };
+        let Some(secret) = verifier.get(usize::from(member.0)) else {
+            return false;
+        };
         for (lane, secret) in sum.iter_mut().zip(secret) {
             *lane = lane.wrapping_add(secret.wrapping_mul(u64::from(count)));
         }
     }
-    let wanted = sum.iter().zip(factors(claim.message)).map(|(sum, factor)| sum.wrapping_mul(factor));
-    let matches = wanted.zip(claim.signature).all(|(wanted, lane)| (wanted ^ lane) & !ENCODED == 0);
+    let wanted = sum
+        .iter()
+        .zip(factors(claim.message))
+        .map(|(sum, factor)| sum.wrapping_mul(factor));
+    let matches = wanted
+        .zip(claim.signature)
+        .all(|(wanted, lane)| (wanted ^ lane) & !ENCODED == 0);
     matches && claim.signers.distinct() > 0
 }
 
@@ -207,7 +240,11 @@ mod tests {
         (Signers::one(5, MemberId(member)), point)
     }
 
-    fn plus(scheme: &Additive, (signers, point): &(Signers, Lanes), other: &(Signers, Lanes)) -> (Signers, Lanes) {
+    fn plus(
+        scheme: &Additive,
+        (signers, point): &(Signers, Lanes),
+        other: &(Signers, Lanes),
+    ) -> (Signers, Lanes) {
         let mut sum = *point;
         scheme.add(&mut sum, &other.1);
         (signers.plus(&other.0).expect("small counts"), sum)
@@ -215,7 +252,15 @@ mod tests {
 
     fn verified(scheme: &Additive, message: &Digest, signers: &Signers, signature: &Lanes) -> bool {
         let verifier = scheme.verifier(&[0, 1, 2, 3, 4].map(Number));
-        scheme.verify(&verifier, &[Claim { message, signers, signature }], &[0; 32])
+        scheme.verify(
+            &verifier,
+            &[Claim {
+                message,
+                signers,
+                signature,
+            }],
+            &[0; 32],
+        )
     }
 
     #[test]
@@ -224,10 +269,19 @@ mod tests {
         let [a, b, c] = [0, 1, 4].map(|member| signed(&scheme, member));
         let ab = plus(&scheme, &a, &b);
         let bc = plus(&scheme, &b, &c);
-        for (signers, point) in [&a, &ab, &plus(&scheme, &ab, &bc), &plus(&scheme, &bc, &ab), &plus(&scheme, &ab, &ab)] {
+        for (signers, point) in [
+            &a,
+            &ab,
+            &plus(&scheme, &ab, &bc),
+            &plus(&scheme, &bc, &ab),
+            &plus(&scheme, &ab, &ab),
+        ] {
             assert!(verified(&scheme, &MESSAGE, signers, point), "{signers:?}");
             let travelled = scheme.decode(&scheme.encode(point)).expect("a point");
-            assert!(verified(&scheme, &MESSAGE, signers, &travelled), "{signers:?} after travelling");
+            assert!(
+                verified(&scheme, &MESSAGE, signers, &travelled),
+                "{signers:?} after travelling"
+            );
         }
         assert_eq!(plus(&scheme, &ab, &bc), plus(&scheme, &bc, &ab));
     }
@@ -237,15 +291,27 @@ mod tests {
         let scheme = Additive::default();
         let [a, b] = [2, 3].map(|member| signed(&scheme, member));
         let (signers, point) = plus(&scheme, &a, &b);
-        assert!(!verified(&scheme, &[8; 32], &signers, &point), "another message");
+        assert!(
+            !verified(&scheme, &[8; 32], &signers, &point),
+            "another message"
+        );
         assert!(!verified(&scheme, &MESSAGE, &a.0, &point), "a signer less");
         let more = signers.plus(&a.0).expect("small counts");
-        assert!(!verified(&scheme, &MESSAGE, &more, &point), "a signer once more");
-        assert!(!verified(&scheme, &MESSAGE, &Signers::none(5), &[0; LANES]), "nobody");
+        assert!(
+            !verified(&scheme, &MESSAGE, &more, &point),
+            "a signer once more"
+        );
+        assert!(
+            !verified(&scheme, &MESSAGE, &Signers::none(5), &[0; LANES]),
+            "nobody"
+        );
         for lane in 0..LANES {
             let mut other = point;
             other[lane] ^= 1 << 17;
-            assert!(!verified(&scheme, &MESSAGE, &signers, &other), "another number at {lane}");
+            assert!(
+                !verified(&scheme, &MESSAGE, &signers, &other),
+                "another number at {lane}"
+            );
         }
         scheme.sabotage(true);
         let (signers, point) = signed(&scheme, 0);
@@ -261,9 +327,18 @@ mod tests {
     fn clones_count_together_and_keys_are_added_the_cheaper_way() {
         let scheme = Additive::default();
         let members = [0, 1, 2, 3].map(|member| signed(&scheme.clone(), member));
-        let (signers, point) = members[1..].iter().fold(members[0].clone(), |sum, one| plus(&scheme, &sum, one));
+        let (signers, point) = members[1..]
+            .iter()
+            .fold(members[0].clone(), |sum, one| plus(&scheme, &sum, one));
         assert!(verified(&scheme, &MESSAGE, &signers, &point));
-        let expected = Operations { signed: 4, added: 3, verified: 1, claims: 1, keys: 1, ..Operations::default() };
+        let expected = Operations {
+            signed: 4,
+            added: 3,
+            verified: 1,
+            claims: 1,
+            keys: 1,
+            ..Operations::default()
+        };
         assert_eq!(scheme.operations(), expected);
     }
 }

@@ -79,7 +79,12 @@ struct Garble {
 }
 
 impl Tamper for Garble {
-    fn tamper(&mut self, _now: Micros, _to: MemberId, mut bytes: Vec<u8>) -> Vec<(Micros, Vec<u8>)> {
+    fn tamper(
+        &mut self,
+        _now: Micros,
+        _to: MemberId,
+        mut bytes: Vec<u8>,
+    ) -> Vec<(Micros, Vec<u8>)> {
         let at = self.random.below(bytes.len() as u64) as usize;
         match self.random.below(16) {
             0..=3 => {

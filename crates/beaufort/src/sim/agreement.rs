@@ -51,14 +51,26 @@ impl Agreement {
         let (view, name) = (entry.view, || String::from_utf8_lossy(key).into_owned());
         let latest = self.latest.entry((site, key.to_vec())).or_insert(view);
         if *latest > view {
-            return Err(Violation::Backwards { key: name(), view, after: *latest, site });
+            return Err(Violation::Backwards {
+                key: name(),
+                view,
+                after: *latest,
+                site,
+            });
         }
         *latest = view;
-        let (first, value) =
-            self.decided.entry((key.to_vec(), view)).or_insert_with(|| (site, entry.value.clone()));
+        let (first, value) = self
+            .decided
+            .entry((key.to_vec(), view))
+            .or_insert_with(|| (site, entry.value.clone()));
         match *value == entry.value {
             true => Ok(()),
-            false => Err(Violation::Disagreement { key: name(), view, first: *first, second: site }),
+            false => Err(Violation::Disagreement {
+                key: name(),
+                view,
+                first: *first,
+                second: site,
+            }),
         }
     }
 

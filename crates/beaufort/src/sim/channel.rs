@@ -63,7 +63,14 @@ impl Channels {
         }
         self.opened += 1;
         let (id, sites) = (self.opened, [ends.0, ends.1]);
-        let channel = Channel { id, sites, orphaned: None, cut: None, held: Vec::new(), latest: [0; 2] };
+        let channel = Channel {
+            id,
+            sites,
+            orphaned: None,
+            cut: None,
+            held: Vec::new(),
+            latest: [0; 2],
+        };
         self.by_id.insert(id, ends);
         self.by_ends.insert(ends, channel);
         true
@@ -78,7 +85,10 @@ impl Channels {
 
     /// Closes a channel that cannot pass anything.
     pub(super) fn close_dead(&mut self, one: SiteId, other: SiteId) -> Option<Channel> {
-        self.by_ends.get(&ends(one, other)).is_some_and(Channel::is_dead).then(|| self.close(one, other))?
+        self.by_ends
+            .get(&ends(one, other))
+            .is_some_and(Channel::is_dead)
+            .then(|| self.close(one, other))?
     }
 
     /// Closes a channel that was dead for as long as it takes to notice.
@@ -99,13 +109,17 @@ impl Channels {
     /// to notice.
     pub(super) fn orphan(&mut self, site: SiteId) -> Vec<u64> {
         self.by_ends.retain(|_, channel| {
-            let gone = channel.sites.contains(&site) && channel.orphaned.is_some_and(|end| end != site);
+            let gone =
+                channel.sites.contains(&site) && channel.orphaned.is_some_and(|end| end != site);
             if gone {
                 self.by_id.remove(&channel.id);
             }
             !gone
         });
-        let of_site = self.by_ends.values_mut().filter(|channel| channel.sites.contains(&site));
+        let of_site = self
+            .by_ends
+            .values_mut()
+            .filter(|channel| channel.sites.contains(&site));
         let mark = |channel: &mut Channel| {
             channel.orphaned = Some(site);
             channel.id
@@ -137,7 +151,12 @@ impl Channels {
     }
 
     /// Gives a message back that can be transmitted, and keeps one whose channel is cut.
-    pub(super) fn hold_where_cut(&mut self, from: SiteId, to: SiteId, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    pub(super) fn hold_where_cut(
+        &mut self,
+        from: SiteId,
+        to: SiteId,
+        bytes: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         let channel = self.by_ends.get_mut(&ends(from, to))?;
         if channel.cut.is_none() {
             return Some(bytes);
@@ -157,6 +176,14 @@ impl Channels {
         let channel = self.by_ends.get_mut(&ends(from, to))?;
         let latest = &mut channel.latest[usize::from(from > to)];
         *latest = arrival.max(*latest);
-        Some((*latest, Message { channel: channel.id, from, to, bytes }))
+        Some((
+            *latest,
+            Message {
+                channel: channel.id,
+                from,
+                to,
+                bytes,
+            },
+        ))
     }
 }

@@ -41,13 +41,24 @@ impl Forgery {
         let members = Members::new(numbers).expect("as many as the world has");
         let me = world.site(site).member;
         let secret = Secret(Number(u64::from(me.0)));
-        Self { lie, chance, random, scheme: Additive::default(), members, me, secret }
+        Self {
+            lie,
+            chance,
+            random,
+            scheme: Additive::default(),
+            members,
+            me,
+            secret,
+        }
     }
 
     fn bend(&mut self, key: &[u8], state: &mut State, vouched: &mut bool) {
         match self.lie {
             Lie::Signature => {
-                let others = state.votes.iter_mut().filter(|vote| vote.signers.distinct() > 1);
+                let others = state
+                    .votes
+                    .iter_mut()
+                    .filter(|vote| vote.signers.distinct() > 1);
                 for vote in others {
                     vote.signature = noise(&mut self.random);
                     *vouched = false;
@@ -67,11 +78,32 @@ impl Forgery {
             state.proposals.push(Some(self.random.seed().to_vec()));
         }
         let mut values: Vec<_> = state.votes.iter().map(|vote| vote.ballot.value).collect();
-        values.extend(state.proposals.iter().map(|value| crate::value_digest(value.as_deref())));
-        let rounds = state.votes.iter().map(|vote| vote.ballot.round).max().unwrap_or(0) + 2;
-        let Some(value) = self.random.pick(&mut values).copied() else { return };
-        let phase = if self.random.happens(0.5) { Phase::PreCommit } else { Phase::Commit };
-        let ballot = Ballot { round: self.random.below(u64::from(rounds)) as u32, phase, value };
+        values.extend(
+            state
+                .proposals
+                .iter()
+                .map(|value| crate::value_digest(value.as_deref())),
+        );
+        let rounds = state
+            .votes
+            .iter()
+            .map(|vote| vote.ballot.round)
+            .max()
+            .unwrap_or(0)
+            + 2;
+        let Some(value) = self.random.pick(&mut values).copied() else {
+            return;
+        };
+        let phase = if self.random.happens(0.5) {
+            Phase::PreCommit
+        } else {
+            Phase::Commit
+        };
+        let ballot = Ballot {
+            round: self.random.below(u64::from(rounds)) as u32,
+            phase,
+            value,
+        };
         let vote = self.sign(key, state.view, ballot);
         state.votes.push(vote);
     }
@@ -88,7 +120,10 @@ impl Forgery {
             2 => state.entry = None,
             3 => {
                 let (first, second) = (self.random.below(4) as u32, self.random.below(4) as u32);
-                let rounds = state.votes.iter_mut().filter(|vote| vote.ballot.round == first);
+                let rounds = state
+                    .votes
+                    .iter_mut()
+                    .filter(|vote| vote.ballot.round == first);
                 rounds.for_each(|vote| vote.ballot.round = second);
             }
             4 => {
@@ -111,7 +146,11 @@ impl Forgery {
         let scope = Scope::new(&self.members.network(), key, view);
         let point = self.scheme.sign(&self.secret, &scope.message(&ballot));
         let signature = self.scheme.encode(&point);
-        Signed { ballot, signers: Signers::one(self.members.len(), self.me), signature }
+        Signed {
+            ballot,
+            signers: Signers::one(self.members.len(), self.me),
+            signature,
+        }
     }
 
     fn anybody(&mut self) -> MemberId {
@@ -135,7 +174,9 @@ impl Tamper for Forgery {
         let mut bent = Vec::new();
         for state in states {
             let mut vouched = state.vouched;
-            let Ok((key, mut state)) = state.into_state() else { continue };
+            let Ok((key, mut state)) = state.into_state() else {
+                continue;
+            };
             if self.random.happens(self.chance) {
                 self.bend(&key, &mut state, &mut vouched);
             }

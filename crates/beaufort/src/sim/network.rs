@@ -56,7 +56,14 @@ impl Default for Network {
 impl Network {
     /// A network without delay or limit, for runs in which time is no matter.
     pub fn immediate() -> Self {
-        Self { floor: 1, tail: 0, up: f64::INFINITY, down: f64::INFINITY, setup: 10, ..Self::default() }
+        Self {
+            floor: 1,
+            tail: 0,
+            up: f64::INFINITY,
+            down: f64::INFINITY,
+            setup: 10,
+            ..Self::default()
+        }
     }
 
     /// How many bytes a message of `length` bytes is on the wire.
@@ -66,7 +73,11 @@ impl Network {
 
     /// How long a message is on its way, once it has left its sender.
     pub(super) fn delay(&self, length: usize, random: &mut Random) -> Micros {
-        let tail = if self.tail == 0 { 0.0 } else { random.exponential(self.tail as f64) };
+        let tail = if self.tail == 0 {
+            0.0
+        } else {
+            random.exponential(self.tail as f64)
+        };
         let mut delay = self.floor + tail as Micros;
         if self.loss > 0.0 {
             for _ in 0..packets(length) {
@@ -105,7 +116,9 @@ mod tests {
     #[test]
     fn latency_is_60_ms_on_average_and_never_below_the_floor() {
         let (network, mut random) = (Network::default(), Random::new(1));
-        let delays: Vec<_> = (0..20_000).map(|_| network.delay(100, &mut random)).collect();
+        let delays: Vec<_> = (0..20_000)
+            .map(|_| network.delay(100, &mut random))
+            .collect();
         let mean = delays.iter().sum::<Micros>() / delays.len() as u64;
         assert!((59_000..61_000).contains(&mean), "{mean}");
         assert!(delays.iter().all(|&delay| delay >= network.floor));
@@ -113,12 +126,22 @@ mod tests {
 
     #[test]
     fn a_large_message_has_more_packets_to_lose() {
-        let network = Network { loss: 0.01, ..Network::default() };
+        let network = Network {
+            loss: 0.01,
+            ..Network::default()
+        };
         let late = |length| {
             let mut random = Random::new(2);
-            (0..5000).filter(|_| network.delay(length, &mut random) > network.retransmission).count()
+            (0..5000)
+                .filter(|_| network.delay(length, &mut random) > network.retransmission)
+                .count()
         };
-        assert!(late(50_000) > 10 * late(500), "{} and {}", late(50_000), late(500));
+        assert!(
+            late(50_000) > 10 * late(500),
+            "{} and {}",
+            late(50_000),
+            late(500)
+        );
     }
 
     #[test]

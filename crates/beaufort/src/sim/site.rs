@@ -20,8 +20,15 @@ pub(super) const MILLI: Micros = 1000;
 pub(super) enum Input {
     Connected(MemberId),
     Disconnected(MemberId),
-    Message { from: MemberId, bytes: Vec<u8> },
-    Submit { submission: u64, key: Vec<u8>, value: Option<Vec<u8>> },
+    Message {
+        from: MemberId,
+        bytes: Vec<u8>,
+    },
+    Submit {
+        submission: u64,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
 }
 
 /// What a site used, from its start. Times are in microseconds, sizes in bytes on the wire.
@@ -125,8 +132,19 @@ impl Site {
         let members = Members::new(numbers).expect("as many members as a network may have");
         let secret = Secret(Number(u64::from(self.member.0)));
         let access = Box::new(self.votes.clone());
-        let disk = self.disk.iter().map(|(key, record)| (key.clone(), record.clone()));
-        let replica = Replica::new(self.scheme.clone(), members, secret, setup.replica.clone(), access, seed, disk);
+        let disk = self
+            .disk
+            .iter()
+            .map(|(key, record)| (key.clone(), record.clone()));
+        let replica = Replica::new(
+            self.scheme.clone(),
+            members,
+            secret,
+            setup.replica.clone(),
+            access,
+            seed,
+            disk,
+        );
         self.replica = Some(replica.expect("what a replica persisted starts it"));
     }
 
@@ -167,7 +185,7 @@ impl Site {
 
     /// When the replica wants to be woken, where it was not known yet.
     pub(super) fn wish(&mut self, now: Micros) -> Option<(Micros, u64)> {
-        let wish = self.replica.as_ref()?.next_wake(now / MILLI)?;
+        let wish = self.replica.as_ref()?.next_wake()?;
         let wish = wish.saturating_mul(MILLI).max(now + MILLI);
         if self.wake.is_some_and(|wake| wake <= wish) {
             return None;
@@ -188,12 +206,19 @@ impl Site {
             match input {
                 Input::Connected(peer) => replica.connected(time, peer),
                 Input::Disconnected(peer) => replica.disconnected(time, peer),
-                Input::Message { from, bytes: message } => {
+                Input::Message {
+                    from,
+                    bytes: message,
+                } => {
                     messages += 1;
                     bytes += message.len() as u64;
                     replica.receive(time, from, &message);
                 }
-                Input::Submit { submission, key, value } => {
+                Input::Submit {
+                    submission,
+                    key,
+                    value,
+                } => {
                     let ticket = match value {
                         Some(value) => replica.set(time, &key, value),
                         None => replica.delete(time, &key),
@@ -202,7 +227,10 @@ impl Site {
                         Ok(ticket) => {
                             self.submissions.insert(ticket, submission);
                         }
-                        Err(error) => refused.push(Notice::Refused { submission, reason: error.to_string() }),
+                        Err(error) => refused.push(Notice::Refused {
+                            submission,
+                            reason: error.to_string(),
+                        }),
                     }
                 }
             }
@@ -215,7 +243,9 @@ impl Site {
             }
         }
         let operations = self.scheme.operations().since(before);
-        let cost = setup.costs.map_or(0, |costs| costs.of(operations, messages, bytes) as Micros);
+        let cost = setup
+            .costs
+            .map_or(0, |costs| costs.of(operations, messages, bytes) as Micros);
         Some(self.worked(now, cost, outputs, setup.store, refused))
     }
 
@@ -227,12 +257,20 @@ impl Site {
         store: Micros,
         refused: Vec<Notice>,
     ) -> Work {
-        let persists = outputs.iter().any(|output| matches!(output, Output::Persist { .. }));
+        let persists = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Persist { .. }));
         let free = now + cost;
         self.busy = true;
         self.usage.busy += cost;
-        self.effects_end = self.effects_end.max(free + if persists { store } else { 0 });
+        self.effects_end = self
+            .effects_end
+            .max(free + if persists { store } else { 0 });
         self.effects.push_back(outputs);
-        Work { free, effects: self.effects_end, refused }
+        Work {
+            free,
+            effects: self.effects_end,
+            refused,
+        }
     }
 }

@@ -35,7 +35,10 @@ impl Summary {
         let at = |part: f64| {
             // The least value that at least this part of all is not above.
             let rank = (part * values.len() as f64).ceil() as usize;
-            values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+            values
+                .get(rank.saturating_sub(1))
+                .copied()
+                .unwrap_or_default()
         };
         Self {
             count: values.len(),
@@ -59,8 +62,18 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_measured() {
         let summary = Summary::of((1..=200).rev().map(f64::from));
-        let Summary { p25, p50, p99, max, mean, .. } = summary;
-        assert_eq!((p25, p50, p99, max, mean), (50.0, 100.0, 198.0, 200.0, 100.5));
+        let Summary {
+            p25,
+            p50,
+            p99,
+            max,
+            mean,
+            ..
+        } = summary;
+        assert_eq!(
+            (p25, p50, p99, max, mean),
+            (50.0, 100.0, 198.0, 200.0, 100.5)
+        );
         assert_eq!(Summary::of([3.0]).p99, 3.0);
         assert_eq!(Summary::of([]), Summary::default());
     }

@@ -239,18 +239,29 @@ impl Run<'_> {
         self.listen();
         let honest = (0..self.trial.members).filter(|&site| self.is_measured(site));
         let seconds = seconds(end - self.trial.load.warm);
-        self.outcome.used = honest.map(|site| used(before[site], after[site], seconds)).collect();
+        self.outcome.used = honest
+            .map(|site| used(before[site], after[site], seconds))
+            .collect();
         self.outcome.unsettled = self.pending.len();
         self.outcome.trace = self.world.trace();
         self.outcome
     }
 
     fn plan(&mut self, end: Micros) -> Vec<(Micros, Action)> {
-        let Load { period, start, warm, .. } = self.trial.load;
+        let Load {
+            period,
+            start,
+            warm,
+            ..
+        } = self.trial.load;
         let mut plan = vec![(warm, Action::Measure)];
         for site in 0..self.trial.members {
             let first = start + self.random.below(period);
-            plan.extend((first..end).step_by(period.max(1) as usize).map(|at| (at, Action::Submit(site))));
+            plan.extend(
+                (first..end)
+                    .step_by(period.max(1) as usize)
+                    .map(|at| (at, Action::Submit(site))),
+            );
         }
         match self.trial.scenario {
             Scenario::Optimistic => {}
@@ -262,7 +273,11 @@ impl Run<'_> {
                 plan.extend(times.zip(failing.map(Action::Fail)));
             }
             Scenario::Byzantine => {
-                plan.extend((warm..end).step_by(GLANCE as usize).map(|at| (at, Action::Glance)));
+                plan.extend(
+                    (warm..end)
+                        .step_by(GLANCE as usize)
+                        .map(|at| (at, Action::Glance)),
+                );
             }
         }
         plan.sort_by_key(|&(at, _)| at);
@@ -278,7 +293,9 @@ impl Run<'_> {
     }
 
     fn usage(&self) -> Vec<Usage> {
-        (0..self.trial.members).map(|site| self.world.usage(site)).collect()
+        (0..self.trial.members)
+            .map(|site| self.world.usage(site))
+            .collect()
     }
 
     fn submit(&mut self, site: SiteId) {
@@ -307,7 +324,8 @@ impl Run<'_> {
     fn misbehave(&mut self) {
         let fast = (1..self.trial.members).any(|site| !self.world.is_cautious(site));
         let spoil = Forgery::new(&self.world, 0, self.random.fork(), Lie::Signature, 1.0);
-        self.world.tamper(0, fast.then(|| Box::new(spoil) as Box<dyn Tamper>));
+        self.world
+            .tamper(0, fast.then(|| Box::new(spoil) as Box<dyn Tamper>));
         self.world.site(0).votes.set(fast);
     }
 
@@ -322,7 +340,9 @@ impl Run<'_> {
                         panic!("{violation} (seed {})", self.trial.seed);
                     }
                 }
-                Notice::Settled { submission, won, .. } => {
+                Notice::Settled {
+                    submission, won, ..
+                } => {
                     if let Some((since, _)) = self.pending.remove(&submission) {
                         self.outcome.latencies.push((at - since) as f64 / 1000.0);
                         self.outcome.overruled += usize::from(!won);

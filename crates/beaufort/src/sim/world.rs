@@ -84,7 +84,11 @@ enum Event {
     /// A channel that is dead is noticed to be.
     Lost(u64),
     /// A tampered message leaves.
-    Leave { from: SiteId, to: MemberId, bytes: Vec<u8> },
+    Leave {
+        from: SiteId,
+        to: MemberId,
+        bytes: Vec<u8>,
+    },
     /// A message is at its receiver's line.
     Arrive(Message),
     /// A message is through.
@@ -146,8 +150,12 @@ impl World {
     /// Where there are no members, or more than a network may have.
     pub fn new(setup: Setup) -> Self {
         let mut random = Random::new(setup.seed);
-        let members = (0..setup.members as u16).map(MemberId).chain(setup.twins.iter().copied());
-        let sites: Vec<_> = members.map(|member| Site::new(member, &setup, random.seed())).collect();
+        let members = (0..setup.members as u16)
+            .map(MemberId)
+            .chain(setup.twins.iter().copied());
+        let sites: Vec<_> = members
+            .map(|member| Site::new(member, &setup, random.seed()))
+            .collect();
         let mut world = Self {
             random,
             now: 0,
@@ -191,12 +199,18 @@ impl World {
 
     /// How a site's replica is, where it runs.
     pub fn status(&self, site: SiteId) -> Option<Status> {
-        self.sites[site].replica.as_ref().map(|replica| replica.status())
+        self.sites[site]
+            .replica
+            .as_ref()
+            .map(|replica| replica.status())
     }
 
     /// What stands for all that a site's replica knows, where it runs.
     pub fn root(&mut self, site: SiteId) -> Option<Digest> {
-        self.sites[site].replica.as_mut().map(|replica| replica.root())
+        self.sites[site]
+            .replica
+            .as_mut()
+            .map(|replica| replica.root())
     }
 
     /// Whether a site's replica verifies every signature on arrival.
@@ -222,7 +236,14 @@ impl World {
 
     /// Sets a key at a site, or deletes it. `submission` is what its notices are to be told apart by.
     pub fn submit(&mut self, site: SiteId, submission: u64, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.give(site, Input::Submit { submission, key, value });
+        self.give(
+            site,
+            Input::Submit {
+                submission,
+                key,
+                value,
+            },
+        );
     }
 
     /// Cuts the network into parts: sites pass packets where they are in the same one.
@@ -230,7 +251,9 @@ impl World {
         assert_eq!(parts.len(), self.sites.len(), "each site is in one part");
         self.parts = parts;
         let (now, parts) = (self.now, &self.parts);
-        let (cut, healed) = self.channels.partition(now, |one, other| parts[one] != parts[other]);
+        let (cut, healed) = self
+            .channels
+            .partition(now, |one, other| parts[one] != parts[other]);
         for id in cut {
             self.schedule(now + self.setup.network.detection, Event::Lost(id));
         }
@@ -280,14 +303,21 @@ impl World {
 
     fn schedule(&mut self, at: Micros, event: Event) {
         self.scheduled += 1;
-        self.events.push(Reverse(Scheduled { at: at.max(self.now), order: self.scheduled, event }));
+        self.events.push(Reverse(Scheduled {
+            at: at.max(self.now),
+            order: self.scheduled,
+            event,
+        }));
     }
 
     fn handle(&mut self, event: Event) {
         match event {
             Event::Open(one, other) => self.open(one, other),
             Event::Lost(id) => {
-                if let Some(channel) = self.channels.lost(id, self.now, self.setup.network.detection) {
+                if let Some(channel) =
+                    self.channels
+                        .lost(id, self.now, self.setup.network.detection)
+                {
                     self.closed(&channel);
                 }
             }
@@ -306,7 +336,9 @@ impl World {
                     self.carry_out(site, output);
                 }
             }
-            Event::Wake(site, life) if self.sites[site].life == life && self.sites[site].wake == Some(self.now) => {
+            Event::Wake(site, life)
+                if self.sites[site].life == life && self.sites[site].wake == Some(self.now) =>
+            {
                 self.sites[site].wake = None;
                 self.work(site);
             }
@@ -325,9 +357,13 @@ impl World {
     }
 
     fn work(&mut self, site: SiteId) {
-        let Some(work) = self.sites[site].work(self.now, &self.setup) else { return };
+        let Some(work) = self.sites[site].work(self.now, &self.setup) else {
+            return;
+        };
         let life = self.sites[site].life;
-        work.refused.into_iter().for_each(|notice| self.notice(site, notice));
+        work.refused
+            .into_iter()
+            .for_each(|notice| self.notice(site, notice));
         self.schedule(work.free, Event::Free(site, life));
         self.schedule(work.effects, Event::Effects(site, life));
     }
@@ -344,7 +380,14 @@ impl World {
                 None => self.send(site, to, bytes),
                 Some(mut tamper) => {
                     for (delay, bytes) in tamper.tamper(self.now, to, bytes) {
-                        self.schedule(self.now + delay, Event::Leave { from: site, to, bytes });
+                        self.schedule(
+                            self.now + delay,
+                            Event::Leave {
+                                from: site,
+                                to,
+                                bytes,
+                            },
+                        );
                     }
                     self.sites[site].tamper = Some(tamper);
                 }
@@ -353,7 +396,14 @@ impl World {
             Output::Commit { key, entry } => self.notice(site, Notice::Committed { key, entry }),
             Output::Settled { ticket, won, entry } => {
                 if let Some(submission) = self.sites[site].submissions.remove(&ticket) {
-                    self.notice(site, Notice::Settled { submission, won, entry });
+                    self.notice(
+                        site,
+                        Notice::Settled {
+                            submission,
+                            won,
+                            entry,
+                        },
+                    );
                 }
             }
             Output::Connect(member) => {
@@ -431,18 +481,30 @@ impl World {
 
     fn arrive(&mut self, message: Message) {
         let size = Network::on_wire(message.bytes.len());
-        let through = self.sites[message.to].down.pass(self.now, size, self.setup.network.down);
+        let through = self.sites[message.to]
+            .down
+            .pass(self.now, size, self.setup.network.down);
         let usage = &mut self.sites[message.to].usage;
         usage.received += size;
         usage.waited_down += through - self.now;
         self.schedule(through, Event::Deliver(message));
     }
 
-    fn deliver(&mut self, Message { channel, from, to, bytes }: Message) {
+    fn deliver(
+        &mut self,
+        Message {
+            channel,
+            from,
+            to,
+            bytes,
+        }: Message,
+    ) {
         if !self.channels.is_open(channel) {
             return;
         }
-        self.trace.update(&self.now.to_le_bytes()).update(&(from as u64).to_le_bytes());
+        self.trace
+            .update(&self.now.to_le_bytes())
+            .update(&(from as u64).to_le_bytes());
         self.trace.update(&(to as u64).to_le_bytes()).update(&bytes);
         let from = self.sites[from].member;
         self.give(to, Input::Message { from, bytes });

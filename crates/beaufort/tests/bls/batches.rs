@@ -1,6 +1,9 @@
 //! Claims verified together hold exactly when each of them does.
 
-use beaufort::{Claim, Digest, Scheme as _, Signature, Signers, bls::{Bls, Point}};
+use beaufort::{
+    Claim, Digest, Scheme as _, Signature, Signers,
+    bls::{Bls, Point},
+};
 use proptest::prelude::*;
 
 use crate::{Network, add};
@@ -8,7 +11,11 @@ use crate::{Network, add};
 type Signed = (Digest, (Signers, Point));
 
 fn together(network: &Network, signed: &[Signed], seed: u8) -> bool {
-    let claims = signed.iter().map(|(message, (signers, signature))| Claim { message, signers, signature });
+    let claims = signed.iter().map(|(message, (signers, signature))| Claim {
+        message,
+        signers,
+        signature,
+    });
     Bls.verify(&network.verifier, &claims.collect::<Vec<_>>(), &[seed; 32])
 }
 
@@ -53,7 +60,10 @@ fn false_claims_that_cancel_out_are_refused() {
         let false_ones = [add(&one, &difference), add(&other, &opposite)];
         if same_message {
             let whole = add(&false_ones[0], &false_ones[1]);
-            assert!(network.verifies(&messages[0], &whole), "unweighed, they do cancel out");
+            assert!(
+                network.verifies(&messages[0], &whole),
+                "unweighed, they do cancel out"
+            );
         }
         let signed: Vec<_> = messages.into_iter().zip(false_ones).collect();
         for seed in 0..8 {
@@ -67,6 +77,14 @@ fn swapped_signatures_are_refused() {
     let network = Network::new(4);
     let messages = [[1; 32], [2; 32]];
     let [one, other] = messages.map(|message| network.sum([0, 1, 2], &message));
-    assert!(together(&network, &[(messages[0], one.clone()), (messages[1], other.clone())], 0));
-    assert!(!together(&network, &[(messages[0], other), (messages[1], one)], 0));
+    assert!(together(
+        &network,
+        &[(messages[0], one.clone()), (messages[1], other.clone())],
+        0
+    ));
+    assert!(!together(
+        &network,
+        &[(messages[0], other), (messages[1], one)],
+        0
+    ));
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use beaufort::{Scheme as _, Signature, bls::{Bls, KeyError, PublicKey, SecretKey}};
+use beaufort::{
+    Scheme as _, Signature,
+    bls::{Bls, KeyError, PublicKey, SecretKey},
+};
 use proptest::{collection::vec, prelude::*};
 
 use crate::Network;
@@ -16,7 +19,12 @@ fn encodings_never_change() {
     let message = *b"the message that everybody signs";
     let mut lines = String::new();
     for (member, secret) in (0..).zip(&network.secrets) {
-        writeln!(lines, "secret {member} {}", hex::encode(secret.expose_bytes())).unwrap();
+        writeln!(
+            lines,
+            "secret {member} {}",
+            hex::encode(secret.expose_bytes())
+        )
+        .unwrap();
         writeln!(lines, "public {member} {}", secret.public()).unwrap();
         let signature = Bls.encode(&network.sign(member, &message).1);
         writeln!(lines, "signature {member} {}", hex::encode(signature.0)).unwrap();
@@ -26,7 +34,10 @@ fn encodings_never_change() {
         assert!(network.verifies(&message, &sum));
         writeln!(lines, "sum {name} {}", hex::encode(Bls.encode(&sum.1).0)).unwrap();
     }
-    assert!(lines == GOLDEN, "what keys and signatures are has changed, to\n{lines}");
+    assert!(
+        lines == GOLDEN,
+        "what keys and signatures are has changed, to\n{lines}"
+    );
 }
 
 #[test]
@@ -39,7 +50,10 @@ fn keys_are_the_same_after_a_journey() {
         assert_eq!(&serde_json::from_str::<PublicKey>(&json).unwrap(), public);
         let kept = SecretKey::from_exposed_bytes(&secret.expose_bytes()).unwrap();
         assert_eq!(kept.public(), public);
-        assert_eq!(Bls.encode(&Bls.sign(&kept, &[1; 32])), Bls.encode(&Bls.sign(&secret, &[1; 32])));
+        assert_eq!(
+            Bls.encode(&Bls.sign(&kept, &[1; 32])),
+            Bls.encode(&Bls.sign(&secret, &[1; 32]))
+        );
     }
 }
 
@@ -53,13 +67,19 @@ fn a_secret_is_not_shown() {
 #[test]
 fn what_is_no_key_is_refused_by_name() {
     let bytes = SecretKey::from_seed(&[1; 32]).public().to_bytes();
-    assert_eq!(PublicKey::from_bytes(&bytes[1..]), Err(KeyError::Length(143)));
+    assert_eq!(
+        PublicKey::from_bytes(&bytes[1..]),
+        Err(KeyError::Length(143))
+    );
     assert_eq!("xyz".parse::<PublicKey>(), Err(KeyError::Hex));
     let mut other = bytes;
     other[96..].copy_from_slice(&SecretKey::from_seed(&[2; 32]).public().to_bytes()[96..]);
     assert_eq!(PublicKey::from_bytes(&other), Err(KeyError::Possession));
     for no_secret in [[0; 32], [0xff; 32]] {
-        assert_eq!(SecretKey::from_exposed_bytes(&no_secret).err(), Some(KeyError::Secret));
+        assert_eq!(
+            SecretKey::from_exposed_bytes(&no_secret).err(),
+            Some(KeyError::Secret)
+        );
     }
 }
 

@@ -19,9 +19,14 @@ struct Network {
 
 impl Network {
     fn new(n: usize) -> Self {
-        let secrets: Vec<_> = (0..n as u8).map(|seed| SecretKey::from_seed(&[seed; 32])).collect();
+        let secrets: Vec<_> = (0..n as u8)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]))
+            .collect();
         let keys: Vec<_> = secrets.iter().map(|secret| Bls.public(secret)).collect();
-        Self { secrets, verifier: Bls.verifier(&keys) }
+        Self {
+            secrets,
+            verifier: Bls.verifier(&keys),
+        }
     }
 
     fn one(&self, member: u16) -> Signers {
@@ -29,16 +34,31 @@ impl Network {
     }
 
     fn sign(&self, member: u16, message: &Digest) -> (Signers, Point) {
-        (self.one(member), Bls.sign(&self.secrets[usize::from(member)], message))
+        (
+            self.one(member),
+            Bls.sign(&self.secrets[usize::from(member)], message),
+        )
     }
 
     /// What these members signed, added up; one may be among them several times.
     fn sum(&self, members: impl IntoIterator<Item = u16>, message: &Digest) -> (Signers, Point) {
-        members.into_iter().map(|member| self.sign(member, message)).reduce(|one, other| add(&one, &other)).unwrap()
+        members
+            .into_iter()
+            .map(|member| self.sign(member, message))
+            .reduce(|one, other| add(&one, &other))
+            .unwrap()
     }
 
     fn verifies(&self, message: &Digest, (signers, signature): &(Signers, Point)) -> bool {
-        Bls.verify(&self.verifier, &[Claim { message, signers, signature }], &[0; 32])
+        Bls.verify(
+            &self.verifier,
+            &[Claim {
+                message,
+                signers,
+                signature,
+            }],
+            &[0; 32],
+        )
     }
 }
 

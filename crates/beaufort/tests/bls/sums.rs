@@ -13,8 +13,8 @@ const MESSAGE: [u8; 32] = [1; 32];
 
 /// The order of the group, least significant byte first.
 const ORDER: [u8; 32] = [
-    0x01, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x5b, 0xfe, 0xff, 0x02, 0xa4, 0xbd, 0x53, 0x05, 0xd8, 0xa1,
-    0x09, 0x08, 0xd8, 0x39, 0x33, 0x48, 0x7d, 0x9d, 0x29, 0x53, 0xa7, 0xed, 0x73,
+    0x01, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x5b, 0xfe, 0xff, 0x02, 0xa4, 0xbd, 0x53,
+    0x05, 0xd8, 0xa1, 0x09, 0x08, 0xd8, 0x39, 0x33, 0x48, 0x7d, 0x9d, 0x29, 0x53, 0xa7, 0xed, 0x73,
 ];
 
 proptest! {
@@ -69,13 +69,23 @@ fn a_signer_more_or_less_or_twice_is_refused() {
     let network = Network::new(6);
     let (signers, sum) = network.sum([0, 1, 1, 4], &MESSAGE);
     assert!(network.verifies(&MESSAGE, &(signers.clone(), sum)));
-    for (member, wrong) in [(0, [1, 1, 4].to_vec()), (1, vec![0, 1, 4]), (4, vec![0, 1, 1])] {
+    for (member, wrong) in [
+        (0, [1, 1, 4].to_vec()),
+        (1, vec![0, 1, 4]),
+        (4, vec![0, 1, 1]),
+    ] {
         let less = network.sum(wrong, &MESSAGE).0;
-        assert!(!network.verifies(&MESSAGE, &(less, sum)), "without {member}");
+        assert!(
+            !network.verifies(&MESSAGE, &(less, sum)),
+            "without {member}"
+        );
     }
     for member in 0..6 {
         let more = signers.plus(&network.one(member)).unwrap();
-        assert!(!network.verifies(&MESSAGE, &(more, sum)), "with {member} once more");
+        assert!(
+            !network.verifies(&MESSAGE, &(more, sum)),
+            "with {member} once more"
+        );
     }
     let swapped = network.sum([0, 1, 1, 5], &MESSAGE).0;
     assert!(!network.verifies(&MESSAGE, &(swapped, sum)));
@@ -90,7 +100,10 @@ fn each_bit_of_a_signature_matters() {
         let mut flipped = bytes;
         flipped[bit / 8] ^= 1 << (bit % 8);
         let point = Bls.decode(&Signature(flipped));
-        assert!(!point.is_some_and(|point| network.verifies(&MESSAGE, &(signers.clone(), point))), "bit {bit}");
+        assert!(
+            !point.is_some_and(|point| network.verifies(&MESSAGE, &(signers.clone(), point))),
+            "bit {bit}"
+        );
     }
 }
 
@@ -112,7 +125,10 @@ fn signers_of_another_network_are_refused() {
     let (_, signature) = network.sign(0, &MESSAGE);
     for n in [1, 3, 5, 512] {
         let signers = Signers::one(n, MemberId(0));
-        assert!(!network.verifies(&MESSAGE, &(signers, signature)), "{n} members");
+        assert!(
+            !network.verifies(&MESSAGE, &(signers, signature)),
+            "{n} members"
+        );
     }
 }
 
@@ -134,10 +150,19 @@ fn a_part_outside_of_the_group_is_refused() {
     let secret = min_sig::SecretKey::key_gen(&[7; 32], &[]).unwrap();
     let mut unchecked = AggregateSignature::from_signature(&secret.sign(&MESSAGE, b"domain", &[]));
     unchecked.add_aggregate(&outside);
-    let result = unchecked.to_signature().verify(false, &MESSAGE, b"domain", &[], &secret.sk_to_pk(), false);
-    assert_eq!(result, BLST_ERROR::BLST_SUCCESS, "without the check it would be accepted");
+    let result =
+        unchecked
+            .to_signature()
+            .verify(false, &MESSAGE, b"domain", &[], &secret.sk_to_pk(), false);
+    assert_eq!(
+        result,
+        BLST_ERROR::BLST_SUCCESS,
+        "without the check it would be accepted"
+    );
 
-    let outside = Bls.decode(&Signature(outside.to_signature().compress())).unwrap();
+    let outside = Bls
+        .decode(&Signature(outside.to_signature().compress()))
+        .unwrap();
     let (signers, shifted) = add(&(signers, sum), &(Signers::none(4), outside));
     assert_ne!(Bls.encode(&shifted), Bls.encode(&sum));
     assert!(!network.verifies(&MESSAGE, &(signers, shifted)));

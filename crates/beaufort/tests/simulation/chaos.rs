@@ -5,16 +5,13 @@
 //! every submission of an honest replica that did not crash must settle, all honest replicas must come to the same
 //! state, and none of them may have excluded an honest one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use beaufort::{
-    Digest, Evidence, MemberId, Members, Scheme as _, Settings,
+    CertificateError, Digest, Evidence, MemberId, Members, Scheme as _, Settings,
     sim::{
-        Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND, Setup, SiteId,
-        Violation, World,
+        Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
+        Setup, SiteId, Violation, World,
     },
 };
 
@@ -33,28 +30,24 @@ pub struct Chaos {
 }
 
 /// What must not be.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    Violation(Violation),
-    /// An honest replica excluded an honest member.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error("site {site} excluded {member:?}, which is honest")]
     Slander { site: SiteId, member: MemberId },
-    /// Evidence that shows nothing.
+    #[error("evidence against an honest member, or none at all: {0:?}")]
     Evidence(Evidence),
-    /// A submission was refused that should not be.
+    #[error("a submission was refused: {0}")]
     Refused(String),
-    /// An entry's certificate does not hold.
-    Certificate(String),
-    /// These submissions did not settle, or replicas ended differently.
-    Stuck { pending: Vec<(u64, SiteId)>, roots: BTreeMap<SiteId, Option<Digest>> },
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Violation(violation) => violation.fmt(f),
-            other => fmt::Debug::fmt(other, f),
-        }
-    }
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("not settled: {pending:?}; replicas ended with {roots:02x?}")]
+    Stuck {
+        /// Each with where it was made.
+        pending: BTreeMap<u64, SiteId>,
+        roots: BTreeMap<SiteId, Option<Digest>>,
+    },
 }
 
 struct Run<'a> {
@@ -73,11 +66,17 @@ impl Chaos {
     pub fn run(&self) -> Result<(), Failure> {
         let mut random = Random::new(!self.seed);
         let byzantine = (0..).zip(&self.adversaries);
-        let twins = byzantine.filter(|(_, kind)| **kind == Adversary::Equivocator).map(|(site, _)| MemberId(site));
+        let twins = byzantine
+            .filter(|(_, kind)| **kind == Adversary::Equivocator)
+            .map(|(site, _)| MemberId(site));
         let network = Network {
             floor: 1 + random.below(50_000),
             tail: random.below(50_000),
-            loss: if random.happens(0.5) { 0.0 } else { random.unit() * 0.05 },
+            loss: if random.happens(0.5) {
+                0.0
+            } else {
+                random.unit() * 0.05
+            },
             setup: 100_000,
             detection: SECOND,
             ..Network::default()
@@ -158,22 +157,30 @@ impl Run<'_> {
         while self.world.now() < CALM + PATIENCE {
             self.world.run_until(self.world.now() + SECOND);
             self.listen()?;
-            if self.pending.is_empty() && self.roots().values().collect::<BTreeSet<_>>().len() == 1 {
+            if self.pending.is_empty() && self.roots().values().collect::<BTreeSet<_>>().len() == 1
+            {
                 return self.check_exclusions();
             }
         }
-        let pending = self.pending.iter().map(|(&submission, &site)| (submission, site)).collect();
-        Err(Failure::Stuck { pending, roots: self.roots() })
+        Err(Failure::Stuck {
+            pending: self.pending.clone(),
+            roots: self.roots(),
+        })
     }
 
     fn roots(&mut self) -> BTreeMap<SiteId, Option<Digest>> {
-        self.honest().map(|site| (site, self.world.root(site))).collect()
+        self.honest()
+            .map(|site| (site, self.world.root(site)))
+            .collect()
     }
 
     fn check_exclusions(&self) -> Result<(), Failure> {
         for site in self.honest() {
             let status = self.world.status(site).unwrap();
-            let slandered = status.excluded.iter().find(|(member, _)| self.is_honest(usize::from(member.0)));
+            let slandered = status
+                .excluded
+                .iter()
+                .find(|(member, _)| self.is_honest(usize::from(member.0)));
             if let Some(&(member, _)) = slandered {
                 return Err(Failure::Slander { site, member });
             }
@@ -191,12 +198,15 @@ impl Run<'_> {
             self.pending.insert(submission, site);
         }
         let key = format!("key {}", self.random.below(KEYS)).into_bytes();
-        let value = (!self.random.happens(0.1)).then(|| format!("{submission} of {site}").into_bytes());
+        let value =
+            (!self.random.happens(0.1)).then(|| format!("{submission} of {site}").into_bytes());
         self.world.submit(site, submission, key, value);
     }
 
     fn cut(&mut self) {
-        let parts = (0..self.world.sites()).map(|_| self.random.below(2) as usize).collect();
+        let parts = (0..self.world.sites())
+            .map(|_| self.random.below(2) as usize)
+            .collect();
         self.world.partition(parts);
     }
 
@@ -220,9 +230,9 @@ impl Run<'_> {
             }
             match notice {
                 Notice::Committed { key, entry } => {
-                    self.agreement.decided(site, &key, &entry).map_err(Failure::Violation)?;
-                    let proof = entry.certificate.verify(&Additive::default(), &self.members, &key);
-                    proof.map_err(|error| Failure::Certificate(error.to_string()))?;
+                    self.agreement.decided(site, &key, &entry)?;
+                    let scheme = Additive::default();
+                    entry.certificate.verify(&scheme, &self.members, &key)?;
                 }
                 Notice::Settled { submission, .. } => {
                     self.pending.remove(&submission);

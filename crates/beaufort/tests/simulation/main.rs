@@ -11,7 +11,10 @@ use beaufort::sim::{Adversary, Random, SECOND, Scenario, Trial};
 use chaos::Chaos;
 
 fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name).map_or(otherwise, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+    })
 }
 
 fn seeds(usual: u64) -> std::ops::Range<u64> {
@@ -24,10 +27,19 @@ fn ends_well(members: usize, usual: u64, kinds: &[Adversary]) {
     for seed in seeds(usual) {
         let mut random = Random::new(seed);
         let faults = (members - 1) / 3;
-        let adversaries = (0..faults).map(|_| kinds[random.below(kinds.len() as u64) as usize]).collect();
-        let chaos = Chaos { seed, members, adversaries };
+        let adversaries = (0..faults)
+            .map(|_| kinds[random.below(kinds.len() as u64) as usize])
+            .collect();
+        let chaos = Chaos {
+            seed,
+            members,
+            adversaries,
+        };
         if let Err(failure) = chaos.run() {
-            panic!("seed {seed}, {members} members, {:?}: {failure}", chaos.adversaries);
+            panic!(
+                "seed {seed}, {members} members, {:?}: {failure}",
+                chaos.adversaries
+            );
         }
     }
 }
@@ -73,7 +85,12 @@ fn the_same_seed_gives_the_same_run_and_another_one_another() {
 fn every_transaction_of_the_evaluation_settles() {
     for scenario in Scenario::ALL {
         let outcome = trial(scenario, 3).run();
-        assert_eq!((outcome.unsettled, outcome.refused, outcome.overruled), (0, 0, 0), "{}", scenario.name());
+        assert_eq!(
+            (outcome.unsettled, outcome.refused, outcome.overruled),
+            (0, 0, 0),
+            "{}",
+            scenario.name()
+        );
         assert!(outcome.latencies.len() > 20, "{}", scenario.name());
     }
 }
