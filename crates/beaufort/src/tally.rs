@@ -273,3 +273,139 @@ fn halve<S: Scheme>(
         halve(scheme, second, holds, good, culprits);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Members,
+        bls::{Bls, Point, SecretKey},
+    };
+
+    const MESSAGE: Digest = [7; 32];
+    const MEMBERS: u16 = 8;
+
+    struct World {
+        members: Members<Bls>,
+        secrets: Vec<SecretKey>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let mut secrets: Vec<_> = (0..MEMBERS)
+                .map(|seed| SecretKey::from_seed(&[seed as u8; 32]))
+                .collect();
+            secrets.sort_by(|one, other| one.public().cmp(other.public()));
+            let members = Members::new(
+                secrets
+                    .iter()
+                    .map(|secret| secret.public().clone())
+                    .collect(),
+            )
+            .unwrap();
+            Self { members, secrets }
+        }
+
+        /// The sum of some members' signatures, on this message or on another.
+        fn sum(&self, message: &Digest, who: &[u16]) -> (Signers, Signature) {
+            let mut signers = Signers::none(MEMBERS.into());
+            let mut sum: Option<Point> = None;
+            for &member in who {
+                signers = signers
+                    .plus(&Signers::one(MEMBERS.into(), MemberId(member)))
+                    .unwrap();
+                let point = Bls.sign(&self.secrets[usize::from(member)], message);
+                match &mut sum {
+                    Some(sum) => Bls.add(sum, &point),
+                    None => sum = Some(point),
+                }
+            }
+            (signers, Bls.encode(&sum.unwrap()))
+        }
+
+        fn holds(&self, signers: &Signers, signature: &Point) -> bool {
+            let verifier = Bls.verifier(self.members.keys());
+            Bls.verify(
+                &verifier,
+                &[Claim {
+                    message: &MESSAGE,
+                    signers,
+                    signature,
+                }],
+                &[0; 32],
+            )
+        }
+    }
+
+    fn from(member: u16) -> Source {
+        Source {
+            member: MemberId(member),
+            vouched: false,
+        }
+    }
+
+    #[test]
+    fn votes_that_come_in_overlapping_sums_make_one_sum_that_holds() {
+        let world = World::new();
+        let mut tally = Tally::<Bls>::new(MEMBERS.into());
+        for who in [&[0, 1][..], &[1, 2, 3], &[3], &[4, 0], &[5, 6, 4]] {
+            let (signers, signature) = world.sum(&MESSAGE, who);
+            tally.merge(from(who[0]), &signers, signature);
+        }
+        assert_eq!(tally.claimed().distinct(), 7);
+        let claim = tally.claim(&Bls, &MESSAGE).unwrap();
+        assert_eq!(claim.signers.distinct(), 7);
+        assert!(world.holds(claim.signers, claim.signature));
+        tally.confirm(&Bls);
+        assert!(tally.is_verified());
+        assert_eq!(tally.verified().unwrap().distinct(), 7);
+    }
+
+    #[test]
+    fn who_brings_nobody_new_changes_nothing() {
+        let world = World::new();
+        let mut tally = Tally::<Bls>::new(MEMBERS.into());
+        let (signers, signature) = world.sum(&MESSAGE, &[0, 1, 2]);
+        assert!(tally.merge(from(0), &signers, signature));
+        let (signers, signature) = world.sum(&MESSAGE, &[1, 2]);
+        assert!(!tally.merge(from(1), &signers, signature));
+    }
+
+    #[test]
+    fn false_parts_are_found_and_dropped_and_the_others_kept() {
+        let world = World::new();
+        let mut tally = Tally::<Bls>::new(MEMBERS.into());
+        for (member, message) in [
+            (0, MESSAGE),
+            (1, [8; 32]),
+            (2, MESSAGE),
+            (3, MESSAGE),
+            (4, [9; 32]),
+            (5, MESSAGE),
+        ] {
+            let (signers, signature) = world.sum(&message, &[member]);
+            tally.merge(from(member), &signers, signature);
+        }
+        let claim = tally.claim(&Bls, &MESSAGE).unwrap();
+        assert!(!world.holds(claim.signers, claim.signature));
+        let culprits = tally.sift(&Bls, &mut |signers, point| world.holds(signers, point));
+        assert_eq!(culprits, [from(1), from(4)]);
+        let kept: Vec<_> = tally.claimed().iter().map(|(member, _)| member.0).collect();
+        assert_eq!(kept, [0, 2, 3, 5]);
+        assert!(tally.is_verified());
+    }
+
+    #[test]
+    fn a_false_sum_of_many_does_not_hide_a_true_one_of_few() {
+        let world = World::new();
+        let mut tally = Tally::<Bls>::new(MEMBERS.into());
+        let (signers, signature) = world.sum(&MESSAGE, &[0, 1]);
+        tally.merge(from(0), &signers, signature);
+        let (signers, signature) = world.sum(&[8; 32], &[0, 1, 2, 3, 4]);
+        tally.merge(from(7), &signers, signature);
+        tally.total(&Bls).unwrap();
+        let culprits = tally.sift(&Bls, &mut |signers, point| world.holds(signers, point));
+        assert_eq!(culprits, [from(7)]);
+        assert_eq!(tally.claimed().distinct(), 2);
+    }
+}

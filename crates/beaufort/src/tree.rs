@@ -124,3 +124,71 @@ fn nibbles(digest: &Digest) -> Vec<u8> {
 fn beginning(digest: &Digest) -> [u8; COMPARED] {
     std::array::from_fn(|byte| digest[byte])
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree(states: &BTreeMap<Vec<u8>, u8>) -> Tree {
+        let mut tree = Tree::default();
+        for (key, state) in states {
+            tree.set(key, [*state; 32]);
+        }
+        tree
+    }
+
+    /// The keys below all paths at which two trees differ, as a descent finds them.
+    fn descend(one: &mut Tree, other: &mut Tree) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let mut paths = vec![Vec::new()];
+        while let Some(path) = paths.pop() {
+            for below in one.differing(&other.node(&path)) {
+                let keys: Vec<_> = one
+                    .keys(&below)
+                    .chain(other.keys(&below))
+                    .map(<[u8]>::to_vec)
+                    .collect();
+                match keys.len() {
+                    0..=2 => found.extend(keys),
+                    _ => paths.push(below),
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn states() -> impl Strategy<Value = BTreeMap<Vec<u8>, u8>> {
+        prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..3), 0u8..4, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn the_root_depends_on_what_the_keys_are_and_on_nothing_else(
+            states in states(), order in any::<prop::sample::Index>(), before in states(),
+        ) {
+            let mut changed = tree(&before.into_iter().filter(|(key, _)| states.contains_key(key)).collect());
+            changed.hash(&[]);
+            let keys: Vec<_> = states.keys().collect();
+            let start = if keys.is_empty() { 0 } else { order.index(keys.len()) };
+            for key in keys[start..].iter().chain(&keys[..start]) {
+                changed.set(key, [states[*key]; 32]);
+                changed.hash(&[]);
+            }
+            prop_assert_eq!(changed.hash(&[]), tree(&states).hash(&[]));
+        }
+
+        #[test]
+        fn a_descent_finds_every_key_that_differs(one in states(), other in states()) {
+            let differ = |key: &&Vec<u8>| one.get(*key) != other.get(*key);
+            let differing: Vec<_> = one.keys().chain(other.keys()).filter(differ).cloned().collect();
+            let found = descend(&mut tree(&one), &mut tree(&other));
+            for key in differing {
+                prop_assert!(found.contains(&key), "{:?}", key);
+            }
+        }
+    }
+}

@@ -282,3 +282,161 @@ impl KeyState {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn signed(round: u32, phase: Phase, value: Digest, members: u16) -> Signed {
+        let signers = Signers::one(members.into(), MemberId(members - 1));
+        Signed {
+            ballot: Ballot {
+                round,
+                phase,
+                value,
+            },
+            signers,
+            signature: Signature([3; 48]),
+        }
+    }
+
+    fn state() -> State {
+        let old = digest::value(None);
+        let (mine, theirs) = (digest::value(Some(b"mine")), digest::value(Some(b"theirs")));
+        let signers = Signers::one(7, MemberId(2))
+            .plus(&Signers::one(7, MemberId(2)))
+            .unwrap();
+        let certificate = Certificate {
+            view: 4,
+            round: 1,
+            value: old,
+            signers,
+            signature: Signature([9; 48]),
+        };
+        State {
+            view: 5,
+            whole: true,
+            entry: Some(Entry {
+                view: 4,
+                value: None,
+                certificate,
+            }),
+            proposals: vec![Some(b"mine".to_vec()), None],
+            votes: vec![
+                signed(0, Phase::PreCommit, mine, 7),
+                signed(0, Phase::PreCommit, theirs, 7),
+                signed(0, Phase::PreCommit, old, 7),
+                signed(1, Phase::PreCommit, mine, 7),
+                signed(1, Phase::Commit, mine, 7),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_went() {
+        let encoded = encode(&KeyState::new(b"key", state(), true));
+        let (key, decoded) = decode::<KeyState>(&encoded).unwrap().into_state().unwrap();
+        assert_eq!((key.as_slice(), decoded), (&b"key"[..], state()));
+    }
+
+    /// What replicas of other versions and in browsers read: it must not change unseen.
+    #[test]
+    fn encodings_stay_as_they_are() {
+        let node = Node {
+            path: vec![1, 15],
+            children: vec![(3, [5; 16])],
+        };
+        let vote = |value| signed(2, Phase::Commit, [value; 32], 4);
+        let evidence = Evidence {
+            culprit: MemberId(3),
+            key: b"key".to_vec(),
+            view: 6,
+            votes: [vote(1), vote(2)],
+        };
+        let messages = [
+            Message::States(vec![KeyState::new(b"key", state(), true)]),
+            Message::Want(vec![b"key".to_vec(), b"other".to_vec()]),
+            Message::Compare(vec![node]),
+            Message::Under(vec![vec![1, 15, 0]]),
+            Message::Neighbours(vec![MemberId(0), MemberId(300)]),
+            Message::Evidence(Box::new(evidence)),
+        ];
+        let mut all = String::new();
+        for message in messages {
+            let bytes = encode(&message);
+            all += &bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            all.push('\n');
+            assert_eq!(decode::<Message>(&bytes), Ok(message));
+        }
+        let golden = include_str!("golden.txt");
+        assert_eq!(
+            all, golden,
+            "\nif this is meant, let golden.txt hold:\n{all}"
+        );
+    }
+
+    #[test]
+    fn what_is_left_over_out_of_bounds_or_dangling_is_refused() {
+        let mut bytes = encode(&Message::Want(vec![b"key".to_vec()]));
+        bytes.push(0);
+        assert_eq!(decode::<Message>(&bytes), Err(WireError::Malformed));
+        assert_eq!(
+            decode::<Message>(&vec![0; MAX_MESSAGE + 1]),
+            Err(WireError::TooLong)
+        );
+        let keyed = |key: &[u8]| KeyState::new(key, state(), true).into_state().map(|_| ());
+        assert_eq!(keyed(b""), Err(WireError::Bounds));
+        assert_eq!(keyed(&[0; MAX_KEY + 1]), Err(WireError::Bounds));
+        let long = State {
+            proposals: vec![Some(vec![0; MAX_VALUE + 1])],
+            ..state()
+        };
+        assert_eq!(
+            KeyState::new(b"key", long, true).into_state().map(|_| ()),
+            Err(WireError::Bounds)
+        );
+        let mut dangling = KeyState::new(b"key", state(), true);
+        dangling.values.clear();
+        assert_eq!(dangling.into_state().map(|_| ()), Err(WireError::Dangling));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..6) {
+            let bytes = [&[kind], bytes.as_slice()].concat();
+            if let Ok(Message::States(states)) = decode(&bytes) {
+                for state in states {
+                    _ = state.into_state();
+                }
+            }
+        }
+
+        #[test]
+        fn what_was_damaged_on_its_way_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = encode(&Message::States(vec![KeyState::new(b"key", state(), true)]));
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            if let Ok(Message::States(states)) = decode(&bytes) {
+                for state in states {
+                    _ = state.into_state();
+                }
+            }
+        }
+
+        #[test]
+        fn counts_of_signers_come_back_as_they_went(counts in prop::collection::vec(0u16..300, 0..40)) {
+            let mut signers = Signers::none(counts.len());
+            for (member, &count) in counts.iter().enumerate() {
+                for _ in 0..count {
+                    signers = signers.plus(&Signers::one(counts.len(), MemberId(member as u16))).unwrap();
+                }
+            }
+            prop_assert_eq!(decode::<Signers>(&encode(&signers)).unwrap(), signers);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What an application can rely on, with real signatures and a handful of replicas whose messages take no time.
+
+mod network;
+
+use beaufort::{Exclusion, Output, SetError};
+use network::{Network, member};
+
+#[test]
+fn a_value_that_one_sets_is_everywhere_with_a_certificate_that_anyone_can_check() {
+    let mut network = Network::meshed(4);
+    let ticket = network.replica(2).set(0, b"price", b"12".to_vec()).unwrap();
+    network.settle();
+    for index in 0..4 {
+        let entry = network
+            .replica(index)
+            .get(b"price")
+            .expect("decided everywhere")
+            .clone();
+        assert_eq!((entry.view, entry.value.as_deref()), (1, Some(&b"12"[..])));
+        assert_eq!(entry.certificate.value, beaufort::value_digest(Some(b"12")));
+        entry
+            .certificate
+            .verify(&beaufort::bls::Bls, &network.members(), b"price")
+            .unwrap();
+        assert!(
+            entry
+                .certificate
+                .verify(&beaufort::bls::Bls, &network.members(), b"cost")
+                .is_err()
+        );
+    }
+    assert_eq!(network.settled(2), [(ticket, true)]);
+}
+
+#[test]
+fn of_two_values_at_once_one_wins_everywhere_and_both_proposers_hear_which() {
+    let mut network = Network::meshed(4);
+    let first = network.replica(0).set(0, b"price", b"12".to_vec()).unwrap();
+    let second = network.replica(3).set(0, b"price", b"13".to_vec()).unwrap();
+    network.settle();
+    let winner = network.replica(0).get(b"price").unwrap().value.clone();
+    for index in 1..4 {
+        assert_eq!(network.replica(index).get(b"price").unwrap().value, winner);
+    }
+    let first_won = winner.as_deref() == Some(b"12");
+    assert_eq!(network.settled(0), [(first, first_won)]);
+    assert_eq!(network.settled(3), [(second, !first_won)]);
+}
+
+#[test]
+fn replicas_that_are_connected_over_others_only_agree() {
+    let mut network = Network::ring(7);
+    for index in 0..7 {
+        network
+            .replica(index)
+            .set(0, format!("key {index}").as_bytes(), vec![index as u8])
+            .unwrap();
+    }
+    network.settle();
+    for index in 0..7 {
+        for other in 0..7 {
+            let entry = network
+                .replica(other)
+                .get(format!("key {index}").as_bytes())
+                .expect("decided");
+            assert_eq!(entry.value.as_deref(), Some(&[index as u8][..]));
+        }
+    }
+    let roots: Vec<_> = (0..7).map(|index| network.replica(index).root()).collect();
+    assert!(
+        roots.windows(2).all(|pair| pair[0] == pair[1]),
+        "all know the same"
+    );
+}
+
+#[test]
+fn writes_of_one_key_are_decided_one_after_the_other() {
+    let mut network = Network::meshed(4);
+    let tickets: Vec<_> = (0..5u8)
+        .map(|value| network.replica(1).set(0, b"counter", vec![value]).unwrap())
+        .collect();
+    network.settle();
+    let entry = network.replica(0).get(b"counter").unwrap().clone();
+    assert_eq!((entry.view, entry.value), (5, Some(vec![4])));
+    assert_eq!(
+        network.settled(1),
+        tickets
+            .into_iter()
+            .map(|ticket| (ticket, true))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_deleted_key_stays_deleted_for_who_was_away() {
+    let mut network = Network::meshed(4);
+    network
+        .replica(0)
+        .set(0, b"note", b"soon gone".to_vec())
+        .unwrap();
+    network.settle();
+    network.cut_off(3);
+    network.replica(0).delete(0, b"note").unwrap();
+    network.settle();
+    assert_eq!(network.replica(3).get(b"note").unwrap().view, 1);
+    network.bring_back(3);
+    network.settle();
+    let entry = network.replica(3).get(b"note").unwrap();
+    assert_eq!((entry.view, &entry.value), (2, &None));
+}
+
+#[test]
+fn three_of_four_decide_and_two_do_not() {
+    let mut network = Network::meshed(4);
+    network.cut_off(3);
+    network.replica(0).set(0, b"a", b"1".to_vec()).unwrap();
+    network.settle();
+    assert!(network.replica(2).get(b"a").is_some());
+    network.cut_off(2);
+    network.replica(0).set(0, b"b", b"1".to_vec()).unwrap();
+    network.settle();
+    assert!(network.replica(1).get(b"b").is_none());
+    network.bring_back(2);
+    network.settle();
+    assert!(
+        network.replica(1).get(b"b").is_some(),
+        "votes that were cast are not lost"
+    );
+}
+
+#[test]
+fn a_replica_that_starts_again_goes_on_with_the_votes_that_it_cast() {
+    let mut network = Network::meshed(4);
+    network.cut_off(2);
+    network.cut_off(3);
+    network
+        .replica(0)
+        .set(0, b"key", b"first".to_vec())
+        .unwrap();
+    network.settle();
+    network.restart(0);
+    network.restart(1);
+    network
+        .replica(0)
+        .set(0, b"key", b"second".to_vec())
+        .unwrap();
+    network.bring_back(2);
+    network.bring_back(3);
+    network.settle();
+    let entry = network.replica(3).get(b"key").unwrap();
+    assert_eq!(
+        (entry.view, entry.value.as_deref()),
+        (2, Some(&b"second"[..]))
+    );
+    let excluded = (0..4)
+        .flat_map(|index| network.replica(index).status().excluded)
+        .count();
+    assert_eq!(excluded, 0, "nobody was seen voting twice");
+}
+
+#[test]
+fn what_was_decided_is_there_after_a_restart_without_anybody_else() {
+    let mut network = Network::meshed(4);
+    network
+        .replica(0)
+        .set(0, b"key", b"value".to_vec())
+        .unwrap();
+    network.settle();
+    network.cut_off(1);
+    network.restart(1);
+    assert_eq!(
+        network.replica(1).get(b"key").unwrap().value.as_deref(),
+        Some(&b"value"[..])
+    );
+}
+
+#[test]
+fn a_value_that_access_control_refuses_is_not_proposed_and_not_voted_for() {
+    let mut network = Network::guarded(4, |index| {
+        // The last replica does not mind what the others refuse.
+        Box::new(move |_: &[u8], _: Option<&[u8]>, new: Option<&[u8]>| {
+            index == 3 || new != Some(b"bad")
+        })
+    });
+    assert_eq!(
+        network.replica(0).set(0, b"key", b"bad".to_vec()),
+        Err(SetError::Denied)
+    );
+    network.replica(3).set(0, b"key", b"bad".to_vec()).unwrap();
+    network.settle();
+    assert!((0..4).all(|index| network.replica(index).get(b"key").is_none()));
+    network.replica(0).set(0, b"key", b"good".to_vec()).unwrap();
+    network.settle();
+    assert_eq!(
+        network.replica(3).get(b"key").unwrap().value.as_deref(),
+        Some(&b"good"[..])
+    );
+}
+
+#[test]
+fn a_neighbour_that_sends_no_message_is_excluded() {
+    let mut network = Network::meshed(4);
+    network.settle();
+    network.replica(0).receive(0, member(3), &[0xff; 9]);
+    let outputs = network.replica(0).poll(0);
+    assert!(outputs.contains(&Output::Disconnect(member(3))));
+    assert_eq!(
+        network.replica(0).status().excluded,
+        [(member(3), Exclusion::Malformed)]
+    );
+}
