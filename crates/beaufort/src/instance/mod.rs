@@ -243,6 +243,7 @@ impl<S: Scheme> Instance<S> {
     }
 
     fn vote(&mut self, cx: &Context<'_, S>, ballot: Ballot) {
+        self.cast += 1;
         let n = cx.members.len();
         let point = cx.scheme.sign(cx.secret, &self.scope.message(&ballot));
         let sum = Sum {
