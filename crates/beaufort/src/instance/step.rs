@@ -22,10 +22,10 @@ impl<S: Scheme> Instance<S> {
         if let Some(turn) = self.decide(cx) {
             return turn;
         }
+        if !self.is_open() {
+            return Turn::Rest;
+        }
         loop {
-            if self.ballots(self.round, Phase::PreCommit).next().is_none() {
-                return Turn::Rest;
-            }
             if !self.has_voted(cx.me, self.round, Phase::PreCommit) {
                 let Some(value) = self.winner(cx, self.round) else {
                     return Turn::Rest;
@@ -229,9 +229,10 @@ impl<S: Scheme> Instance<S> {
             .map(|(_, value)| value)
     }
 
-    /// Two votes of one member for different values in the same round and phase, if any are said to exist.
+    /// Two votes of one other member for different values in the same round and phase, if any are said to exist.
     pub fn double_vote(
         &self,
+        me: MemberId,
         excluded: &std::collections::BTreeSet<MemberId>,
     ) -> Option<(MemberId, [Ballot; 2])> {
         let mut seen: Option<(Ballot, &Signers)> = None;
@@ -243,7 +244,7 @@ impl<S: Scheme> Instance<S> {
             }
             for &(other, signers) in &earlier {
                 let both = |&(member, _): &(MemberId, u16)| {
-                    signers.contains(member) && !excluded.contains(&member)
+                    member != me && signers.contains(member) && !excluded.contains(&member)
                 };
                 if let Some((culprit, _)) = tally.claimed().iter().find(both) {
                     return Some((culprit, [other, ballot]));

@@ -92,7 +92,7 @@ impl<S: Scheme> Replica<S> {
             if cautious {
                 unsure.extend(instance.unverified());
             }
-            let double = instance.double_vote(cx.excluded);
+            let double = instance.double_vote(cx.me, cx.excluded);
             if let Some((_, ballots)) = double {
                 unsure.extend(
                     ballots
