@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beaufort::{
-    CertificateError, Digest, Evidence, MemberId, Members, Scheme as _, Settings,
+    CertificateError, Digest, Evidence, MemberId, Members, Scheme as _, Settings, Status,
     sim::{
         Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
         Setup, SiteId, Violation, World,
@@ -42,11 +42,11 @@ pub enum Failure {
     Refused(String),
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    #[error("not settled: {pending:?}; replicas ended with {roots:02x?}")]
+    #[error("not settled or not the same everywhere: {pending:?}; replicas ended as {ends:#?}")]
     Stuck {
         /// Each with where it was made.
         pending: BTreeMap<u64, SiteId>,
-        roots: BTreeMap<SiteId, Option<Digest>>,
+        ends: Vec<(Option<Digest>, Option<Status>)>,
     },
 }
 
@@ -162,9 +162,13 @@ impl Run<'_> {
                 return self.check_exclusions();
             }
         }
+        let honest = self.honest();
+        let ends = honest
+            .map(|site| (self.world.root(site), self.world.status(site)))
+            .collect();
         Err(Failure::Stuck {
             pending: self.pending.clone(),
-            roots: self.roots(),
+            ends,
         })
     }
 
