@@ -100,7 +100,11 @@ impl<S: Scheme> Instance<S> {
                 .verified()
                 .is_none_or(|signers| signers.distinct() < quorum)
             {
-                return Some(Turn::Verify(vec![ballot]));
+                // What is verified is kept, and must be an honest replica's state by itself: who voted in this round is
+                // to be known to have voted in those before it.
+                let mut unverified = self.unverified_until(round);
+                unverified.retain(|other| round > 0 || *other == ballot);
+                return Some(Turn::Verify(unverified));
             }
             if !self.has_voted(cx.me, round, Phase::Commit) {
                 self.vote(

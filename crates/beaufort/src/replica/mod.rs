@@ -350,13 +350,15 @@ impl<S: Scheme> Replica<S> {
         if member == self.me || self.excluded.contains_key(&member) {
             return;
         }
+        // Others can be shown two votes. What only this replica saw must not change whose votes it counts, or it would
+        // never come to the same winner as they do.
         if let Exclusion::DoubleVote(evidence) = &why {
             self.outputs
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
+            self.banned.insert(member);
         }
         self.excluded.insert(member, why);
-        self.banned.insert(member);
         if self.peers.remove(&member).is_some() {
             self.outputs.push(Output::Disconnect(member));
         }
