@@ -93,12 +93,17 @@ impl<S: Scheme> Replica<S> {
                 unsure.extend(instance.unverified());
             }
             let double = instance.double_vote(cx.me, cx.excluded);
-            if let Some((_, ballots)) = double {
-                unsure.extend(
-                    ballots
-                        .into_iter()
-                        .filter(|ballot| !instance.tallies()[ballot].is_verified()),
-                );
+            if let Some((_, [one, other])) = double
+                && !(instance.tallies()[&one].is_verified()
+                    && instance.tallies()[&other].is_verified())
+            {
+                let before = instance
+                    .unverified()
+                    .filter(|ballot| ballot.round < one.round);
+                let both = instance
+                    .unverified()
+                    .filter(|ballot| [one, other].contains(ballot));
+                unsure.extend(before.chain(both));
             }
             if unsure.is_empty() {
                 if let Some((culprit, ballots)) = double {
@@ -222,7 +227,7 @@ impl<S: Scheme> Replica<S> {
             return;
         };
         let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        for source in culprits {
+        for source in &culprits {
             // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
             if source.vouched && *sifting > 0 {
                 self.exclude(source.member, Exclusion::FalseSignature);
@@ -235,6 +240,12 @@ impl<S: Scheme> Replica<S> {
         if again && !was_cautious {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
+        } else {
+            // They do not know that it is false, and take it for known here.
+            let unsure = culprits.iter().filter(|source| !source.vouched);
+            for source in unsure {
+                self.want(source.member, key);
+            }
         }
         self.touch(key);
     }

@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beaufort::{
-    CertificateError, Digest, Evidence, MemberId, Members, Scheme as _, Settings, Status,
+    CertificateError, Digest, Evidence, Exclusion, MemberId, Members, Scheme as _, Settings,
+    Status,
     sim::{
         Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
         Setup, SiteId, Violation, World,
@@ -34,8 +35,12 @@ pub struct Chaos {
 pub enum Failure {
     #[error(transparent)]
     Violation(#[from] Violation),
-    #[error("site {site} excluded {member:?}, which is honest")]
-    Slander { site: SiteId, member: MemberId },
+    #[error("site {site} excluded {member:?}, which is honest: {why:?}")]
+    Slander {
+        site: SiteId,
+        member: MemberId,
+        why: Exclusion,
+    },
     #[error("evidence against an honest member, or none at all: {0:?}")]
     Evidence(Evidence),
     #[error("a submission was refused: {0}")]
@@ -185,8 +190,8 @@ impl Run<'_> {
                 .excluded
                 .iter()
                 .find(|(member, _)| self.is_honest(usize::from(member.0)));
-            if let Some(&(member, _)) = slandered {
-                return Err(Failure::Slander { site, member });
+            if let Some((member, why)) = slandered.cloned() {
+                return Err(Failure::Slander { site, member, why });
             }
         }
         Ok(())
