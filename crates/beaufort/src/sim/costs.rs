@@ -32,13 +32,13 @@ impl Costs {
     /// Of a browser: cryptography compiled to WebAssembly.
     pub const fn wasm() -> Self {
         Self {
-            sign: 1700.0,
-            add: 8.0,
-            encode: 120.0,
-            decode: 200.0,
-            verify: 2600.0,
-            claim: 2400.0,
-            key: 3.0,
+            sign: 926.0,
+            add: 4.1,
+            encode: 15.0,
+            decode: 79.0,
+            verify: 4000.0,
+            claim: 1750.0,
+            key: 2.2,
             message: 30.0,
             byte: 0.003,
         }
@@ -47,13 +47,13 @@ impl Costs {
     /// Of a native program.
     pub const fn native() -> Self {
         Self {
-            sign: 260.0,
-            add: 0.6,
-            encode: 15.0,
-            decode: 25.0,
-            verify: 400.0,
-            claim: 350.0,
-            key: 1.2,
+            sign: 186.0,
+            add: 0.7,
+            encode: 3.4,
+            decode: 17.0,
+            verify: 560.0,
+            claim: 290.0,
+            key: 0.4,
             message: 10.0,
             byte: 0.001,
         }

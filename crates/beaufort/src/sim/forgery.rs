@@ -117,7 +117,7 @@ impl Forgery {
                 state.whole = true;
             }
             1 => state.view = state.view.saturating_add(self.random.below(3)),
-            2 => state.entry = None,
+            2 => state.decision = None,
             3 => {
                 let (first, second) = (self.random.below(4) as u32, self.random.below(4) as u32);
                 let rounds = state
@@ -127,9 +127,10 @@ impl Forgery {
                 rounds.for_each(|vote| vote.ballot.round = second);
             }
             4 => {
-                if let Some(entry) = &mut state.entry {
-                    entry.value = Some(b"never decided".to_vec());
-                    entry.certificate.value = crate::value_digest(entry.value.as_deref());
+                if let Some(decision) = &mut state.decision {
+                    let value = Some(b"never decided".to_vec());
+                    decision.certificate.value = crate::value_digest(value.as_deref());
+                    decision.value = Some(value);
                 }
             }
             5 => {
