@@ -69,6 +69,19 @@ impl<S: Scheme> Instance<S> {
         if state.view > self.view() {
             return self.keep_ahead(cx, from, state);
         }
+        // Nobody votes for a value that it has not seen, and none is chosen here that would have to be waited for.
+        let proposed: BTreeSet<_> = state
+            .proposals
+            .iter()
+            .map(|value| digest::value(value.as_deref()))
+            .collect();
+        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
+        if let Some(vote) = state.votes.iter().find(|vote| !seen(&vote.ballot.value)) {
+            return match state.whole {
+                true => Merged::Invalid(Invalid::Unseen(vote.ballot.round)),
+                false => Merged::Incomplete,
+            };
+        }
         let (n, quorum) = (cx.members.len(), cx.members.quorum());
         let mut votes = validity::Votes::new();
         for vote in &state.votes {
@@ -220,11 +233,38 @@ impl<S: Scheme> Instance<S> {
         Ok(())
     }
 
-    /// These votes were verified and hold.
+    /// These votes were verified and hold. They are dropped all the same where votes that must have come before them
+    /// turned out to be false in the meantime: what is verified is an honest replica's state by itself.
     pub fn confirm(&mut self, cx: &Context<'_, S>, ballot: &Ballot) {
-        if let Some(tally) = self.tallies.get_mut(ballot) {
+        let Some(tally) = self.tallies.get(ballot) else {
+            return;
+        };
+        let mut votes: validity::Votes = self
+            .verified()
+            .filter(|(ballot, _)| ballot.phase == Phase::PreCommit)
+            .collect();
+        votes.insert(*ballot, tally.claimed().clone());
+        let late = ballot.phase == Phase::PreCommit && ballot.round > 0;
+        let holds = !late || validity::check(&votes, cx.members.len(), cx.members.quorum()).is_ok();
+        if !holds {
+            self.forget_unverified();
+        } else if let Some(tally) = self.tallies.get_mut(ballot) {
             tally.confirm(cx.scheme);
         }
+    }
+
+    /// Drops all votes that are not known to hold, and values that nobody is known to have voted for.
+    fn forget_unverified(&mut self) {
+        self.tallies.retain(|_, tally| tally.forget_unverified());
+        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
+        self.proposals.retain(|digest, _| backed.contains(digest));
+    }
+
+    /// All votes that are known to hold.
+    fn verified(&self) -> impl Iterator<Item = (Ballot, Signers)> {
+        let verified =
+            |(&ballot, tally): (&Ballot, &Tally<S>)| Some((ballot, tally.verified()?.clone()));
+        self.tallies.iter().filter_map(verified)
     }
 
     /// These votes do not hold as they are: what `holds` finds good is kept of them. Everything else that is not
@@ -240,18 +280,12 @@ impl<S: Scheme> Instance<S> {
         if let Some(tally) = self.tallies.get_mut(ballot) {
             let before = tally.clone();
             culprits = tally.sift(scheme, holds);
-            let votes: validity::Votes = self
-                .tallies
-                .iter()
-                .filter_map(|(&ballot, tally)| Some((ballot, tally.verified()?.clone())))
-                .collect();
+            let votes: validity::Votes = self.verified().collect();
             if validity::check(&votes, members.len(), members.quorum()).is_err() {
                 self.tallies.insert(*ballot, before);
             }
         }
-        self.tallies.retain(|_, tally| tally.forget_unverified());
-        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
-        self.proposals.retain(|digest, _| backed.contains(digest));
+        self.forget_unverified();
         culprits
     }
 }

@@ -186,6 +186,11 @@ impl<S: Scheme> Instance<S> {
         self.entry.as_ref()
     }
 
+    /// Whether nothing is known of the key: what was said of it turned out to be false.
+    pub fn is_empty(&self) -> bool {
+        self.entry.is_none() && self.tallies.is_empty() && self.ahead.is_empty()
+    }
+
     /// Whether anybody has proposed anything in this view.
     pub fn is_open(&self) -> bool {
         !self.tallies.is_empty()
@@ -252,6 +257,7 @@ impl<S: Scheme> Instance<S> {
     }
 
     fn vote(&mut self, cx: &Context<'_, S>, ballot: Ballot) {
+        self.cast += 1;
         let n = cx.members.len();
         let point = cx.scheme.sign(cx.secret, &self.scope.message(&ballot));
         let sum = Sum {

@@ -35,6 +35,9 @@ pub enum Invalid {
     /// Somebody voted to commit a value for which too few had voted.
     #[error("a vote to commit in round {0}, without n - f votes for the value")]
     Unprepared(u32),
+    /// A vote for a value that does not come with it.
+    #[error("a vote in round {0} is for a value that its sender does not show")]
+    Unseen(u32),
     /// An entry whose certificate is not one.
     #[error("an entry that its certificate does not prove")]
     Certificate,

@@ -87,7 +87,7 @@ impl<S: Scheme> Replica<S> {
             if cautious {
                 unsure.extend(instance.unverified());
             }
-            let double = instance.double_vote(cx.excluded);
+            let double = instance.double_vote(cx.me, cx.excluded);
             if let Some((_, ballots)) = double {
                 if ballots
                     .iter()
@@ -223,7 +223,7 @@ impl<S: Scheme> Replica<S> {
             return;
         };
         let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        for source in culprits {
+        for source in &culprits {
             // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
             if source.vouched && *sifting > 0 {
                 self.exclude(source.member, Exclusion::FalseSignature);
@@ -236,6 +236,12 @@ impl<S: Scheme> Replica<S> {
         if again && !was_cautious {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
+        } else {
+            // They do not know that it is false, and take it for known here.
+            let unsure = culprits.iter().filter(|source| !source.vouched);
+            for source in unsure {
+                self.want(source.member, key);
+            }
         }
         self.touch(key);
     }

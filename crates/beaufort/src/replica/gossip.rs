@@ -403,12 +403,17 @@ impl<S: Scheme> Replica<S> {
     pub(super) fn start_over(&mut self, key: &[u8]) {
         let peers: Vec<_> = self.peers.keys().copied().collect();
         for member in peers {
-            if let Some(peer) = self.peers.get_mut(&member) {
-                peer.forget(key);
-            }
-            self.send(member, &Message::Want(vec![key.into()]));
+            self.want(member, key);
         }
         self.touch(key);
+    }
+
+    /// Asks a neighbour for all that it knows of a key, once it has verified that.
+    pub(super) fn want(&mut self, from: MemberId, key: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.forget(key);
+            self.send(from, &Message::Want(vec![key.into()]));
+        }
     }
 
     pub(super) fn send(&mut self, to: MemberId, message: &Message) {

@@ -377,10 +377,13 @@ impl<S: Scheme> Replica<S> {
         if member == self.me || self.excluded.contains_key(&member) {
             return;
         }
+        // Others can be shown two votes. What only this replica saw must not change whose votes it counts, or it would
+        // never come to the same winner as they do.
         if let Exclusion::DoubleVote(evidence) = &why {
             self.outputs
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
+            self.banned.insert(member);
         }
         // Votes stop counting only where everybody honest comes to know why. Were it for what a member sent to this
         // replica alone, replicas could count differently for ever, and never find the same winner.

@@ -96,8 +96,13 @@ impl<S: Scheme> Replica<S> {
     /// Brings the tree up to date.
     pub(super) fn refresh_tree(&mut self) {
         for key in std::mem::take(&mut self.stale) {
-            if let Some(instance) = self.instances.get(&key) {
-                self.tree.set(&key, state_digest(instance));
+            match self.instances.get(&key) {
+                Some(instance) if instance.is_empty() => {
+                    self.instances.remove(&key);
+                    self.tree.remove(&key);
+                }
+                Some(instance) => self.tree.set(&key, state_digest(instance)),
+                None => {}
             }
         }
     }

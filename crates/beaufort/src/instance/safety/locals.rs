@@ -225,7 +225,7 @@ impl Locals {
         let mut site = self.get(id).site.clone();
         let before = self.get(id).known;
         if self.exclude
-            && let Some((culprit, _)) = site.instance.double_vote(&site.excluded)
+            && let Some((culprit, _)) = site.instance.double_vote(site.me, &site.excluded)
         {
             site.excluded.insert(culprit);
         }

@@ -304,7 +304,8 @@ impl World {
                     _ = instance.settle_ahead(cx, holds)
                 });
             }
-            while let Some((culprit, ballots)) = site.instance.double_vote(&site.excluded) {
+            while let Some((culprit, ballots)) = site.instance.double_vote(site.me, &site.excluded)
+            {
                 let known = |site: &Site| {
                     let voted = |ballot| {
                         site.instance
