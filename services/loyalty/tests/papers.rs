@@ -1,5 +1,7 @@
 //! What people copy by hand or file: codes, the street's file, slips.
 
+#![allow(clippy::unwrap_used)]
+
 use loyalty::{
     holder::{Holder, HolderKey},
     lot::{self, Lot, LotKey},

@@ -1,6 +1,8 @@
 //! What shops and customers rely on, whatever anybody sets: points are neither made nor lost, and nobody's points
 //! pass on without their signature.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use loyalty::{
