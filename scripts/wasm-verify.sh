@@ -24,4 +24,6 @@ wasm_cargo build --release --package plenary-verify --lib --target-dir "$output"
 
 cargo run --package plenary-verify --example bindings -- \
     "$output/$wasm_target/release/plenary_verify.wasm" "$output/package"
+echo '{"name": "plenary-verify", "type": "module", "main": "plenary_verify.js"}' \
+    > "$output/package/package.json"
 node scripts/wasm-verify.mjs "$output/package" "$receipt" "$genesis"

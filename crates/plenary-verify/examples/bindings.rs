@@ -1,9 +1,9 @@
-//! Makes a JavaScript package of the compiled module: `bindings MODULE.wasm DIRECTORY`.
+//! Makes a JavaScript module of a compiled one: `bindings MODULE.wasm DIRECTORY`.
 //!
 //! The same as the `wasm-bindgen` program does, at the version in Cargo.lock and with nothing to
 //! install.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, path::PathBuf};
 use wasm_bindgen_cli_support::Bindgen;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         .input_path(module)
         .web(true)?
         .generate(&directory)?;
-    let package = r#"{"name": "plenary-verify", "type": "module", "main": "plenary_verify.js"}"#;
-    fs::write(directory.join("package.json"), package)?;
     Ok(())
 }
