@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 const module = await WebAssembly.compile(readFileSync(process.argv[2]));
 const text = new TextDecoder();
 const host = {
-  milliseconds: () => performance.now(),
+  // The processor's time for this process, so that other programs matter less.
+  milliseconds: () => process.cpuUsage().user / 1000,
   line: (start, length) => console.log(text.decode(new Uint8Array(memory.buffer, start, length))),
 };
 const { exports } = await WebAssembly.instantiate(module, { host });

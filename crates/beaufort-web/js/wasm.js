@@ -1,11 +1,12 @@
-// The compiled module in the page: for keys and certificates, not for the replica. Loaded when it is first needed.
+// The compiled module, loaded when it is first needed: all of it in the worker, in the page only for keys and
+// certificates.
 
 let loading;
 
 /** The module, ready to be called. */
 export function wasm() {
   loading ??= import("./wasm/beaufort_web.js").then(async (module) => {
-    await module.default();
+    await module.default({ module_or_path: new URL("./wasm/beaufort_web_bg.wasm", import.meta.url) });
     return module;
   });
   return loading;

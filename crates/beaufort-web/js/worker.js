@@ -1,8 +1,8 @@
 // The worker: consensus, cryptography and storage, away from the page's thread.
 
-import init, { Core, Identity } from "./wasm/beaufort_web.js";
 import { Driver } from "./driver.js";
 import { Storage } from "./storage.js";
+import { wasm } from "./wasm.js";
 
 /** How long a tab that is being closed may take to let its store go. */
 const HANDOVER = 10_000;
@@ -29,7 +29,7 @@ async function alone(name) {
 }
 
 async function start({ members, secret, access }) {
-  await init();
+  const { Core, Identity } = await wasm();
   const identity = new Identity(members, secret);
   secret.fill(0);
   const { id, keys, network } = identity;

@@ -1,39 +1,35 @@
-// The worker of a member that lies. It is two replicas with one key, each with some of the neighbours: that is how
-// a member votes twice. Both sign falsely while told so.
-//
-// It is driven by what the page writes: `lie/forge` and `lie/tell-the-truth` are not proposed but obeyed, and every
-// other value is proposed as it is by the first replica, and with a mark by the second one.
+// The worker of a member that lies, in one of two ways, by the script's query: `?forger` signs falsely once it is told
+// to, by writing the key `forge`; `?twins` is two replicas with one key, each with half of the neighbours and with
+// another value for whatever the page writes, which is how a member votes twice.
 
-import init, { Core, Identity } from "/byzantine/wasm/beaufort_web.js";
-import { Driver } from "/package/driver.js";
+import { Driver } from "/byzantine/driver.js";
+import { wasm } from "/byzantine/wasm.js";
 
-const encoder = new TextEncoder();
+const isForger = self.location.search === "?forger";
 
 /** Keeps nothing: a liar has no use for its own word. */
 const forgetful = { put: async () => {}, close: () => {} };
 
-/** What both replicas need of each other. */
-class Twins {
-  #drivers;
+class Liar {
   #cores;
+  #drivers;
   #post;
-  /** Which twin has which link. */
+  /** Which replica has which link. */
   #links = new Map();
 
-  constructor(identity, post) {
-    const random = () => crypto.getRandomValues(new Uint8Array(32));
+  constructor(identity, cores, post) {
+    this.#cores = cores;
     this.#post = post;
-    this.#cores = [0, 1].map(() => new Core(identity, random(), undefined, []));
-    this.#drivers = this.#cores.map(
-      (core, twin) =>
-        new Driver({ identity, core, storage: forgetful, post: (messages) => this.#say(twin, messages) }),
-    );
+    this.#drivers = cores.map((core, replica) => {
+      const say = (messages) => this.#say(replica, messages);
+      return new Driver({ identity, core, storage: forgetful, post: say });
+    });
   }
 
   take(message) {
     switch (message.type) {
       case "opened":
-        this.#links.set(message.link, this.#lonelier());
+        this.#links.set(message.link, this.#loneliest());
         this.#drivers[this.#links.get(message.link)].opened(message);
         break;
       case "bytes":
@@ -52,36 +48,39 @@ class Twins {
     }
   }
 
-  /** The twin with fewer links. */
-  #lonelier() {
-    const second = Array.from(this.#links.values()).filter((twin) => twin === 1).length;
-    return this.#links.size - second > second ? 1 : 0;
+  /** The replica with the fewest links. */
+  #loneliest() {
+    const links = (replica) => Array.from(this.#links.values()).filter((other) => other === replica).length;
+    return this.#drivers.map((_, replica) => replica).sort((one, other) => links(one) - links(other))[0];
   }
 
-  #call({ id, method, args: [key, value] }) {
-    if (key === "lie/forge" || key === "lie/tell-the-truth") {
-      this.#cores.forEach((core) => core.forge(key === "lie/forge"));
-      return this.#post([{ type: "result", id, value: { won: true, entry: {} } }]);
+  #call(message) {
+    const { id, method, args } = message;
+    if (isForger && method === "set" && args[0] === "forge") {
+      this.#cores.forEach((core) => core.forge(true));
+      return this.#post([{ type: "result", id, error: "it lies from now on" }]);
     }
-    const other = value instanceof Uint8Array ? encoder.encode('"the other value"') : value;
-    this.#drivers[0].call({ type: "call", id, method, args: [key, value] });
-    if (method !== "set") return;
-    this.#drivers[1].call({ type: "call", id: -id, method, args: [key, other] });
+    this.#drivers.forEach((driver, replica) => {
+      const value = replica === 0 ? args[1] : new TextEncoder().encode('"another value"');
+      if (replica === 0 || method === "set") driver.call({ type: "call", id, method, args: [args[0], value] });
+    });
   }
 
-  /** The page hears the first twin's answers; what moves links, it hears from both. */
-  #say(twin, messages) {
-    this.#post(messages.filter(({ type }) => twin === 0 || !["result", "commit"].includes(type)));
+  /** The page hears the first replica's answers; what moves links, it hears from all. */
+  #say(replica, messages) {
+    this.#post(messages.filter(({ type }) => replica === 0 || !["result", "commit"].includes(type)));
   }
 }
 
-let twins = null;
+let liar = null;
 
 self.onmessage = async ({ data }) => {
-  if (twins) return twins.take(data);
-  await init();
+  if (liar) return liar.take(data);
+  const { Core, Identity } = await wasm();
   const identity = new Identity(data.members, data.secret);
-  twins = new Twins(identity, (messages) => self.postMessage(messages));
+  const random = () => crypto.getRandomValues(new Uint8Array(32));
+  const cores = Array.from({ length: isForger ? 1 : 2 }, () => new Core(identity, random(), undefined, []));
+  liar = new Liar(identity, cores, (messages) => self.postMessage(messages));
   const { id, keys, network } = identity;
   self.postMessage([{ type: "started", self: id, keys, network }]);
 };

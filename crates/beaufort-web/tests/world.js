@@ -52,6 +52,9 @@ async function serve(directories) {
   return { origin: `http://localhost:${server.address().port}`, close: () => server.close() };
 }
 
+/** Does something with each of some, at the same time. */
+export const each = (all, ask) => Promise.all(all.map(ask));
+
 /** A network of pages. */
 export class World {
   pages = [];

@@ -7,12 +7,13 @@
 
 #[cfg(test)]
 mod attacks;
+mod hashes;
 mod keys;
 mod raw;
 mod verifier;
 
 use blst::{
-    MultiPoint as _, blst_fp12, blst_p1, blst_p1_affine,
+    MultiPoint as _, blst_fp12, blst_p1_affine,
     min_sig::{self, AggregateSignature},
     p1_affines, p2_affines,
 };
@@ -64,7 +65,8 @@ impl Scheme for Bls {
     }
 
     fn sign(&self, secret: &SecretKey, message: &Digest) -> Point {
-        Point(raw::sign(&raw::hash_to_g1(message, MESSAGE), &secret.exponent).into())
+        let hash = AggregateSignature::from_signature(&hashes::point(message).into());
+        Point(raw::sign((&hash).into(), &secret.exponent).into())
     }
 
     fn add(&self, to: &mut Point, other: &Point) {
@@ -91,7 +93,7 @@ impl Scheme for Bls {
         else {
             return false;
         };
-        let signatures: Vec<blst_p1> = claims
+        let signatures: Vec<_> = claims
             .iter()
             .map(|claim| claim.signature.0.into())
             .collect();
@@ -102,39 +104,36 @@ impl Scheme for Bls {
         }
         let hashes: Vec<_> = claims
             .iter()
-            .map(|claim| raw::hash_to_g1(claim.message, MESSAGE))
+            .map(|claim| hashes::point(claim.message))
             .collect();
-        let (sum, hashes) = weigh(&signatures, hashes, seed);
-        if sum == blst_p1::default() {
+        // A single claim needs no weight: there is nothing that it could cancel out with.
+        let points = match signatures.as_slice() {
+            [signature] => [&hashes[..], &[*signature]].concat(),
+            _ => weigh(&signatures, &hashes, seed),
+        };
+        if points.last() == Some(&blst_p1_affine::default()) {
             return false;
         }
         let keys = p2_affines::from(&keys);
-        let hashes = p1_affines::from(&[&hashes[..], &[sum]].concat());
         let keys = [keys.as_slice(), &[verifier.negated_generator]].concat();
-        blst_fp12::miller_loop_n(&keys, hashes.as_slice()).final_exp() == blst_fp12::default()
+        blst_fp12::miller_loop_n(&keys, &points).final_exp() == blst_fp12::default()
     }
 }
 
-/// The sum of signatures and the messages' hashes, each claim weighed with its own random number. A single claim
-/// needs no weight: there is nothing that it could cancel out with.
+/// The messages' hashes, each claim weighed with a random number of its own, and then the sum of the signatures with
+/// the same weights.
 fn weigh(
     signatures: &p1_affines,
-    hashes: Vec<blst_p1>,
+    hashes: &[blst_p1_affine],
     seed: &[u8; 32],
-) -> (blst_p1, Vec<blst_p1>) {
-    if let [signature] = signatures.as_slice() {
-        return ([*signature].add(), hashes);
-    }
+) -> Vec<blst_p1_affine> {
     let mut random = ChaCha20Rng::from_seed(*seed);
     let weights: Vec<_> = hashes
         .iter()
         .map(|_| random.next_u64().max(1).to_le_bytes())
         .collect();
-    let sum = signatures.mult(weights.as_flattened(), WEIGHT);
-    let hashes = p1_affines::from(&hashes);
     let weigh = |(hash, weight): (&blst_p1_affine, &[u8; 8])| [*hash].mult(weight, WEIGHT);
-    (
-        sum,
-        hashes.as_slice().iter().zip(&weights).map(weigh).collect(),
-    )
+    let mut points: Vec<_> = hashes.iter().zip(&weights).map(weigh).collect();
+    points.push(signatures.mult(weights.as_flattened(), WEIGHT));
+    p1_affines::from(&points).as_slice().to_vec()
 }

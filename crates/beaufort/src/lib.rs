@@ -18,6 +18,7 @@
 //! | `certificate`, `evidence` | what can be shown to others |
 //! | `access`, `owned` | who may write what |
 //! | `wire` | bytes |
+//! | `sim` | networks of replicas in virtual time, with the feature `simulation` |
 //!
 //! Source: K. Jannes, E. Heydari Beni, B. Lagaisse, W. Joosen, "BeauForT: Robust Byzantine Fault Tolerance for
 //! Client-centric Mobile Web Applications", IEEE TPDS 2023. Where this crate deviates, the module concerned says so;
@@ -37,6 +38,8 @@ mod replica;
 mod scheme;
 mod settings;
 mod signers;
+#[cfg(feature = "simulation")]
+pub mod sim;
 mod tally;
 mod tree;
 mod vote;

@@ -7,10 +7,12 @@ use crate::{Millis, Rule};
 pub struct Settings {
     /// How many connections a replica opens by its own choice; it accepts more (section 4.1: seven performed best).
     pub degree: usize,
-    /// How long news are gathered before they go to neighbours, in milliseconds.
+    /// How long votes are gathered before they go to neighbours, in milliseconds.
     pub interval: Millis,
-    /// To how many neighbours news go each time.
+    /// To how many neighbours votes go each time.
     pub fanout: usize,
+    /// To how many neighbours a new proposal, n - f votes or a decision go at once.
+    pub burst: usize,
     /// How long a split round waits for more votes at first, in milliseconds.
     pub linger: Millis,
     /// How long a proposal may make no progress before neighbours are exchanged, in milliseconds.
@@ -29,8 +31,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             degree: 7,
-            interval: 50,
-            fanout: 2,
+            interval: 60,
+            fanout: 1,
+            burst: 3,
             linger: 400,
             stall: 3_000,
             renewal: 60_000,

@@ -41,8 +41,12 @@ pub(crate) struct Tally<S: Scheme> {
     parts: Vec<Part>,
     /// Everybody in any of these, once.
     claimed: Signers,
-    /// All of it as one sum, until something changes.
-    total: Option<(Sum<S::Point>, Signature)>,
+    /// What is verified and the first of the parts, as one sum.
+    total: Option<Sum<S::Point>>,
+    /// How many parts are in that sum.
+    added: usize,
+    /// The same as bytes, until it changes.
+    encoded: Option<Signature>,
 }
 
 impl<S: Scheme> Clone for Tally<S> {
@@ -52,6 +56,8 @@ impl<S: Scheme> Clone for Tally<S> {
             parts: self.parts.clone(),
             claimed: self.claimed.clone(),
             total: self.total.clone(),
+            added: self.added,
+            encoded: self.encoded,
         }
     }
 }
@@ -59,11 +65,14 @@ impl<S: Scheme> Clone for Tally<S> {
 impl<S: Scheme> Tally<S> {
     /// No votes, in a network of `n` members.
     pub fn new(n: usize) -> Self {
+        let claimed = Signers::none(n);
         Self {
             verified: None,
             parts: Vec::new(),
-            claimed: Signers::none(n),
+            claimed,
             total: None,
+            added: 0,
+            encoded: None,
         }
     }
 
@@ -104,34 +113,38 @@ impl<S: Scheme> Tally<S> {
             self.parts
                 .sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
             self.parts.pop();
-            self.reclaim();
+            self.start_over();
         }
-        self.total = None;
         true
     }
 
     /// Adds what is known to hold: this replica's own vote, or a sum that was verified elsewhere.
     pub fn add(&mut self, scheme: &S, sum: Sum<S::Point>) {
         self.claimed.unite(&sum.signers);
-        extend(scheme, &mut self.verified, sum);
-        let held = self.verified.as_ref().map(|held| &held.signers);
-        self.parts
-            .retain(|part| held.is_none_or(|held| part.signers.exceeds(held)));
-        self.total = None;
+        if let Some(total) = &mut self.total {
+            extend(scheme, total, sum.clone());
+            self.encoded = None;
+        }
+        match &mut self.verified {
+            Some(verified) => extend(scheme, verified, sum),
+            None => self.verified = Some(sum),
+        }
     }
 
     /// All of it as one sum, as it goes to neighbours; nothing where there is nothing.
     pub fn total(&mut self, scheme: &S) -> Option<(&Signers, Signature)> {
-        self.consolidate(scheme)?;
-        self.total
-            .as_ref()
-            .map(|(sum, signature)| (&sum.signers, *signature))
+        self.consolidate(scheme);
+        let total = self.total.as_ref()?;
+        let signature = *self
+            .encoded
+            .get_or_insert_with(|| scheme.encode(&total.point));
+        Some((&total.signers, signature))
     }
 
     /// What is to be verified before everything in it is known to hold.
     pub fn claim<'a>(&'a mut self, scheme: &S, message: &'a Digest) -> Option<Claim<'a, S>> {
-        self.consolidate(scheme)?;
-        self.total.as_ref().map(|(sum, _)| Claim {
+        self.consolidate(scheme);
+        self.total.as_ref().map(|sum| Claim {
             message,
             signers: &sum.signers,
             signature: &sum.point,
@@ -140,10 +153,10 @@ impl<S: Scheme> Tally<S> {
 
     /// The claim that was verified holds.
     pub fn confirm(&mut self, scheme: &S) {
-        if self.consolidate(scheme).is_some() {
-            self.verified = self.total.as_ref().map(|(sum, _)| sum.clone());
-        }
+        self.consolidate(scheme);
+        self.verified = self.total.clone();
         self.parts.clear();
+        self.added = 0;
         self.reclaim();
     }
 
@@ -167,9 +180,8 @@ impl<S: Scheme> Tally<S> {
                 None => culprits.push(part.from),
             }
         }
-        self.total = None;
         halve(scheme, &sums, holds, &mut self.verified, &mut culprits);
-        self.reclaim();
+        self.start_over();
         culprits.sort();
         culprits.dedup();
         culprits
@@ -179,46 +191,54 @@ impl<S: Scheme> Tally<S> {
     pub fn forget_unverified(&mut self) -> bool {
         if !self.parts.is_empty() {
             self.parts.clear();
-            self.total = None;
-            self.reclaim();
+            self.start_over();
         }
         self.verified.is_some()
     }
 
-    /// Adds up what names everybody, the largest parts first, so that few need be decoded.
-    fn consolidate(&mut self, scheme: &S) -> Option<()> {
+    /// Adds the parts that came since the last time, the largest first, so that few need be decoded. One that names
+    /// nobody new by then is kept all the same: if the sum turns out bad, it may be the one that holds.
+    fn consolidate(&mut self, scheme: &S) {
         if self.total.is_none() {
-            let mut sum = self.verified.clone();
+            self.total = self.verified.clone();
+        }
+        self.parts[self.added..].sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
+        let mut unreadable = false;
+        for part in &self.parts[self.added..] {
+            if self
+                .total
+                .as_ref()
+                .is_some_and(|sum| !part.signers.exceeds(&sum.signers))
+            {
+                continue;
+            }
+            let Some(point) = scheme.decode(&part.signature) else {
+                unreadable = true;
+                continue;
+            };
+            let sum = Sum {
+                signers: part.signers.clone(),
+                point,
+            };
+            match &mut self.total {
+                Some(total) => extend(scheme, total, sum),
+                None => self.total = Some(sum),
+            }
+            self.encoded = None;
+        }
+        self.added = self.parts.len();
+        if unreadable {
             self.parts
-                .sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
-            // A part that brings nobody is kept all the same: if this sum turns out bad, it may be the one that holds.
-            self.parts.retain(|part| {
-                if sum
-                    .as_ref()
-                    .is_some_and(|sum| !part.signers.exceeds(&sum.signers))
-                {
-                    return true;
-                }
-                let Some(point) = scheme.decode(&part.signature) else {
-                    return false;
-                };
-                extend(
-                    scheme,
-                    &mut sum,
-                    Sum {
-                        signers: part.signers.clone(),
-                        point,
-                    },
-                );
-                true
-            });
-            self.total = sum.map(|sum| {
-                let signature = scheme.encode(&sum.point);
-                (sum, signature)
-            });
+                .retain(|part| scheme.decode(&part.signature).is_some());
+            self.added = self.parts.len();
             self.reclaim();
         }
-        self.total.is_some().then_some(())
+    }
+
+    /// Makes the sum anew from what there is.
+    fn start_over(&mut self) {
+        (self.total, self.added, self.encoded) = (None, 0, None);
+        self.reclaim();
     }
 
     fn reclaim(&mut self) {
@@ -232,20 +252,14 @@ impl<S: Scheme> Tally<S> {
     }
 }
 
-/// Adds one sum to another, where nobody's count gets too large.
-fn extend<S: Scheme>(scheme: &S, to: &mut Option<Sum<S::Point>>, more: Sum<S::Point>) -> bool {
-    match to {
-        None => *to = Some(more),
-        Some(sum) if !sum.signers.exceeds(&more.signers) => *sum = more,
-        Some(sum) => {
-            let Some(signers) = sum.signers.plus(&more.signers) else {
-                return false;
-            };
-            sum.signers = signers;
-            scheme.add(&mut sum.point, &more.point);
-        }
+/// Adds one sum to another, unless a count would get too large.
+fn extend<S: Scheme>(scheme: &S, sum: &mut Sum<S::Point>, more: Sum<S::Point>) {
+    if !sum.signers.exceeds(&more.signers) {
+        *sum = more;
+    } else if let Some(signers) = sum.signers.plus(&more.signers) {
+        sum.signers = signers;
+        scheme.add(&mut sum.point, &more.point);
     }
-    true
 }
 
 /// Finds the sums that hold by halving, and adds them to `good`.
@@ -256,15 +270,18 @@ fn halve<S: Scheme>(
     good: &mut Option<Sum<S::Point>>,
     culprits: &mut Vec<Source>,
 ) {
-    let mut whole = None;
-    for (_, sum) in sums {
-        extend(scheme, &mut whole, sum.clone());
-    }
-    let Some(whole) = whole else {
+    let Some(((_, first), others)) = sums.split_first() else {
         return;
     };
+    let mut whole = first.clone();
+    for (_, sum) in others {
+        extend(scheme, &mut whole, sum.clone());
+    }
     if holds(&whole.signers, &whole.point) {
-        extend(scheme, good, whole);
+        match good {
+            Some(good) => extend(scheme, good, whole),
+            None => *good = Some(whole),
+        }
     } else if let [(from, _)] = sums {
         culprits.push(*from);
     } else {

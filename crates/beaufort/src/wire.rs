@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    Certificate, Entry, Evidence, MemberId, Signature, Signers,
+    Certificate, Evidence, MemberId, Signature, Signers,
     digest::{self, Digest},
     evidence::Signed,
-    instance::State,
+    instance::{Decision, State},
     tree::Node,
     vote::{Ballot, Phase},
 };
@@ -32,6 +32,8 @@ pub(crate) enum Message {
     Compare(Vec<Node>),
     /// Send what there is below these paths of the tree.
     Under(Vec<Vec<u8>>),
+    /// The views that its sender is in, of keys that the receiver may not know to be decided.
+    Views(Vec<(Vec<u8>, u64)>),
     /// Whom its sender is connected to.
     Neighbours(Vec<MemberId>),
     /// Somebody voted twice.
@@ -47,14 +49,14 @@ pub(crate) struct KeyState {
     pub whole: bool,
     /// Whether its sender has verified every signature in it.
     pub vouched: bool,
-    entry: Option<Decided>,
+    decision: Option<Decided>,
     values: Vec<Value>,
     votes: Vec<Vote>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Decided {
-    value: Option<Vec<u8>>,
+    value: Value,
     round: u32,
     signers: Signers,
     signature: Signature,
@@ -116,7 +118,7 @@ impl KeyState {
         let State {
             view,
             whole,
-            entry,
+            decision,
             proposals,
             votes,
         } = state;
@@ -150,32 +152,27 @@ impl KeyState {
             },
         );
         let votes = votes.collect();
-        let entry = entry.map(
-            |Entry {
-                 value,
-                 certificate:
-                     Certificate {
-                         round,
-                         signers,
-                         signature,
-                         ..
-                     },
-                 ..
-             }| {
-                Decided {
-                    value,
-                    round,
-                    signers,
-                    signature,
-                }
-            },
-        );
+        let decision = decision.map(|Decision { certificate, value }| {
+            let Certificate {
+                round,
+                value: digest,
+                signers,
+                signature,
+                ..
+            } = certificate;
+            Decided {
+                value: value.map_or(Value::Digest(digest), bytes),
+                round,
+                signers,
+                signature,
+            }
+        });
         Self {
             key: key.into(),
             view,
             whole,
             vouched,
-            entry,
+            decision,
             values,
             votes,
         }
@@ -191,36 +188,22 @@ impl KeyState {
             key,
             view,
             whole,
-            entry,
+            decision,
             values,
             votes,
             ..
         } = self;
-        let fits = |value: Option<&Vec<u8>>| value.is_none_or(|value| value.len() <= MAX_VALUE);
-        let bytes = |value: &Value| {
-            if let Value::Bytes(bytes) = value {
-                fits(Some(bytes))
-            } else {
-                true
-            }
-        };
-        let decided = entry
-            .as_ref()
-            .is_none_or(|entry| fits(entry.value.as_ref()));
+        let fits = |value: &Value| !matches!(value, Value::Bytes(bytes) if bytes.len() > MAX_VALUE);
+        let decided = decision.as_ref().is_none_or(|decided| fits(&decided.value));
         if key.is_empty()
             || key.len() > MAX_KEY
             || view == 0
-            || !values.iter().all(bytes)
+            || !values.iter().all(fits)
             || !decided
         {
             return Err(WireError::Bounds);
         }
-        let digest = |value: &Value| match value {
-            Value::Bytes(bytes) => digest::value(Some(bytes)),
-            Value::Deleted => digest::value(None),
-            Value::Digest(digest) => *digest,
-        };
-        let digests: Vec<_> = values.iter().map(digest).collect();
+        let digests: Vec<_> = values.iter().map(Value::digest).collect();
         let votes = votes.into_iter().map(
             |Vote {
                  value,
@@ -242,44 +225,56 @@ impl KeyState {
             },
         );
         let votes = votes.collect::<Result<_, _>>()?;
-        let entry = entry.map(
+        let decision = decision.map(
             |Decided {
                  value,
                  round,
                  signers,
                  signature,
              }| {
-                let digest = digest::value(value.as_deref());
                 let certificate = Certificate {
                     view: view - 1,
                     round,
-                    value: digest,
+                    value: value.digest(),
                     signers,
                     signature,
                 };
-                Entry {
-                    view: view - 1,
-                    value,
+                Decision {
                     certificate,
+                    value: value.shown(),
                 }
             },
         );
-        let proposals = values.into_iter().filter_map(|value| match value {
-            Value::Bytes(bytes) => Some(Some(bytes)),
-            Value::Deleted => Some(None),
-            Value::Digest(_) => None,
-        });
-        let proposals = proposals.collect();
+        let proposals = values.into_iter().filter_map(Value::shown).collect();
         Ok((
             key,
             State {
                 view,
                 whole,
-                entry,
+                decision,
                 proposals,
                 votes,
             },
         ))
+    }
+}
+
+impl Value {
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Bytes(bytes) => digest::value(Some(bytes)),
+            Self::Deleted => digest::value(None),
+            Self::Digest(digest) => *digest,
+        }
+    }
+
+    /// The value, where it is there.
+    fn shown(self) -> Option<Option<Vec<u8>>> {
+        match self {
+            Self::Bytes(bytes) => Some(Some(bytes)),
+            Self::Deleted => Some(None),
+            Self::Digest(_) => None,
+        }
     }
 }
 
@@ -318,10 +313,9 @@ mod tests {
         State {
             view: 5,
             whole: true,
-            entry: Some(Entry {
-                view: 4,
-                value: None,
+            decision: Some(Decision {
                 certificate,
+                value: Some(None),
             }),
             proposals: vec![Some(b"mine".to_vec()), None],
             votes: vec![
@@ -360,6 +354,7 @@ mod tests {
             Message::Want(vec![b"key".to_vec(), b"other".to_vec()]),
             Message::Compare(vec![node]),
             Message::Under(vec![vec![1, 15, 0]]),
+            Message::Views(vec![(b"key".to_vec(), 7)]),
             Message::Neighbours(vec![MemberId(0), MemberId(300)]),
             Message::Evidence(Box::new(evidence)),
         ];
@@ -407,7 +402,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..6) {
+        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..7) {
             let bytes = [&[kind], bytes.as_slice()].concat();
             if let Ok(Message::States(states)) = decode(&bytes) {
                 for state in states {

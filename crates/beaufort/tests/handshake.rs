@@ -148,7 +148,10 @@ fn ones_own_words_are_no_proof() {
 #[test]
 fn who_is_no_member_is_refused() {
     let one = Replica::new(0..4, 1);
-    let stranger = Replica::new(0..4, 9);
+    let stranger = Replica {
+        me: Replica::new(0..4, 2).me,
+        ..Replica::new(0..4, 9)
+    };
     let (at_one, _) = meet((&one, b"channel"), (&stranger, b"channel"));
     assert_eq!(at_one, Err(HandshakeError::Forged(stranger.me)));
 

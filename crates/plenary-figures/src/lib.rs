@@ -23,10 +23,12 @@
 //! ```
 
 mod bars;
+mod boxes;
 mod lines;
 mod sheet;
 
 pub use bars::{Arrangement, Bar, Bars, Group};
+pub use boxes::{BoxGroup, Boxes, Spread};
 pub use lines::{Axis, Lines, Series};
 
 use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea as _, SVGBackend};
@@ -41,6 +43,8 @@ const PNG_SCALE: u32 = 2;
 pub enum Figure {
     /// A bar chart.
     Bars(Bars),
+    /// A box plot.
+    Boxes(Boxes),
     /// A line chart.
     Lines(Lines),
 }
@@ -70,6 +74,12 @@ pub enum FigureError {
 impl From<Bars> for Figure {
     fn from(bars: Bars) -> Self {
         Self::Bars(bars)
+    }
+}
+
+impl From<Boxes> for Figure {
+    fn from(boxes: Boxes) -> Self {
+        Self::Boxes(boxes)
     }
 }
 
@@ -135,6 +145,7 @@ impl Figure {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Bars(bars) => bars.is_empty(),
+            Self::Boxes(boxes) => boxes.is_empty(),
             Self::Lines(lines) => lines.is_empty(),
         }
     }
@@ -142,6 +153,7 @@ impl Figure {
     fn check(&self) -> Result<(), FigureError> {
         let title = match self {
             Self::Bars(bars) => &bars.title,
+            Self::Boxes(boxes) => &boxes.title,
             Self::Lines(lines) => &lines.title,
         };
         match self.is_empty() {
@@ -153,6 +165,7 @@ impl Figure {
     fn size(&self) -> (u32, u32) {
         match self {
             Self::Bars(bars) => bars.size(),
+            Self::Boxes(boxes) => boxes.size(),
             Self::Lines(lines) => lines.size(),
         }
     }
@@ -163,6 +176,7 @@ impl Figure {
             let sheet = Sheet::new(&area, scale)?;
             match self {
                 Self::Bars(bars) => bars.draw(&sheet)?,
+                Self::Boxes(boxes) => boxes.draw(&sheet)?,
                 Self::Lines(lines) => lines.draw(&sheet)?,
             }
             area.present()

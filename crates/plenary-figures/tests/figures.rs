@@ -1,7 +1,9 @@
 //! Figures as their readers get them: files that programs can read, with everything in them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use plenary_figures::{Arrangement, Axis, Bar, Bars, Figure, FigureError, Group, Lines, Series};
+use plenary_figures::{
+    Arrangement, Axis, Bar, Bars, BoxGroup, Boxes, Figure, FigureError, Group, Lines, Series, Spread,
+};
 use roxmltree::Document;
 
 fn bars(arrangement: Arrangement) -> Bars {
@@ -144,12 +146,70 @@ fn what_a_logarithmic_axis_cannot_show_is_left_out() {
     assert_eq!(count(lines, "circle", "#0072B2"), 4);
 }
 
+fn boxes() -> Boxes {
+    let spread = |median: f64| Spread {
+        low: median / 2.0,
+        lower: median * 0.8,
+        median,
+        upper: median * 1.3,
+        high: median * 2.0,
+    };
+    let group = |label: &str, boxes: [Option<Spread>; 2]| BoxGroup {
+        label: label.into(),
+        boxes: boxes.into(),
+    };
+    Boxes {
+        title: "Latency".into(),
+        caption: "Whiskers reach to the 1st and the 99th percentile.".into(),
+        axis: "seconds".into(),
+        series: vec!["optimistic".into(), "failing".into()],
+        groups: vec![
+            group("10", [Some(spread(0.4)), Some(spread(0.6))]),
+            group("100", [Some(spread(1.2)), None]),
+        ],
+    }
+}
+
+#[test]
+fn boxes_have_title_axis_legend_labels_and_the_ends_of_their_whiskers() {
+    let texts = texts(boxes());
+    for text in [
+        "Latency",
+        "seconds",
+        "optimistic",
+        "failing",
+        "10",
+        "100",
+        "0.80",
+        "1.20",
+        "2.40",
+    ] {
+        assert!(
+            texts.iter().any(|found| found == text),
+            "{text} in {texts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_box_without_values_is_not_drawn() {
+    // One in the legend besides.
+    assert_eq!(count(boxes(), "rect", "#0072B2"), 3);
+    assert_eq!(count(boxes(), "rect", "#E69F00"), 2);
+}
+
 #[test]
 fn a_figure_without_values_is_refused() {
     let empty = Bars {
         groups: Vec::new(),
         ..bars(Arrangement::Beside)
     };
+    assert!(matches!(
+        Figure::from(empty).svg(),
+        Err(FigureError::Empty(_))
+    ));
+    let mut empty = boxes();
+    empty.groups.clear();
     assert!(matches!(
         Figure::from(empty).svg(),
         Err(FigureError::Empty(_))

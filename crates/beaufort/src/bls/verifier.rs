@@ -23,7 +23,8 @@ pub struct Verifier {
 
 impl Verifier {
     pub(super) fn new(keys: &[PublicKey]) -> Self {
-        let mut sums = vec![blst_p2::default(); (keys.len().div_ceil(GROUP)) << GROUP];
+        let groups = keys.len().div_ceil(GROUP).max(1);
+        let mut sums = vec![blst_p2::default(); groups << GROUP];
         for (sums, keys) in sums.chunks_exact_mut(1 << GROUP).zip(keys.chunks(GROUP)) {
             for (index, key) in keys.iter().enumerate() {
                 let without = 1 << index;
@@ -50,12 +51,8 @@ impl Verifier {
         if signers.members() != self.members {
             return None;
         }
-        let bits = u16::BITS
-            - signers
-                .iter()
-                .map(|(_, count)| count)
-                .max()?
-                .leading_zeros();
+        let most = signers.iter().map(|(_, count)| count).max()?;
+        let bits = u16::BITS - most.leading_zeros();
         let mut sum = AggregatePublicKey::from(blst_p2::default());
         for bit in (0..bits).rev() {
             let same = sum;

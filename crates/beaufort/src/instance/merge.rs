@@ -13,6 +13,15 @@ use crate::{
     vote::{Ballot, Phase},
 };
 
+/// What a view decided, as one replica tells another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// The proof.
+    pub certificate: Certificate,
+    /// The value, unless the receiver has it since it was proposed.
+    pub value: Option<Option<Vec<u8>>>,
+}
+
 /// What one replica tells another of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
@@ -21,7 +30,7 @@ pub(crate) struct State {
     /// Whether nothing is left out that the receiver is known to have.
     pub whole: bool,
     /// What the view before decided, where the receiver may not know.
-    pub entry: Option<Entry>,
+    pub decision: Option<Decision>,
     /// Values that were proposed in this view.
     pub proposals: Vec<Option<Vec<u8>>>,
     /// Votes in this view.
@@ -118,19 +127,22 @@ impl<S: Scheme> Instance<S> {
         if news { Merged::News } else { Merged::Known }
     }
 
-    /// Keeps what comes from a later view until the entry that it begins with is verified.
-    fn keep_ahead(&mut self, cx: &Context<'_, S>, from: Source, state: State) -> Merged {
-        let Some(Entry {
-            view,
-            value,
-            certificate,
-        }) = &state.entry
-        else {
+    /// Keeps what comes from a later view until the decision that it begins with is verified.
+    fn keep_ahead(&mut self, cx: &Context<'_, S>, from: Source, mut state: State) -> Merged {
+        let Some(Decision { certificate, value }) = &mut state.decision else {
+            return Merged::Incomplete;
+        };
+        if value.is_none() && certificate.view == self.view() {
+            *value = self
+                .proposals
+                .get(&certificate.value)
+                .map(|proposal| proposal.value.clone());
+        }
+        let Some(value) = value else {
             return Merged::Incomplete;
         };
         let proven = certificate.value == digest::value(value.as_deref())
-            && certificate.view == *view
-            && view.checked_add(1) == Some(state.view)
+            && certificate.view.checked_add(1) == Some(state.view)
             && certificate.check_signers(cx.members).is_ok();
         if !proven {
             return Merged::Invalid(Invalid::Certificate);
@@ -143,7 +155,10 @@ impl<S: Scheme> Instance<S> {
     /// The latest entry that waits to be verified.
     pub fn latest_ahead(&self) -> Option<&Certificate> {
         let (_, state) = self.ahead.iter().max_by_key(|(_, state)| state.view)?;
-        state.entry.as_ref().map(|entry| &entry.certificate)
+        state
+            .decision
+            .as_ref()
+            .map(|decision| &decision.certificate)
     }
 
     /// The latest entry that waits holds, or does not; its sender is named in that case.
@@ -155,8 +170,20 @@ impl<S: Scheme> Instance<S> {
         if !holds {
             return Err(from.member);
         }
-        if let Some(entry) = state.entry.take().filter(|entry| entry.view >= self.view()) {
-            self.enter(cx.members, entry);
+        if let Some(Decision {
+            certificate,
+            value: Some(value),
+        }) = state.decision.take()
+            && certificate.view >= self.view()
+        {
+            self.enter(
+                cx.members,
+                Entry {
+                    view: certificate.view,
+                    value,
+                    certificate,
+                },
+            );
         }
         let view = self.view();
         self.merge(cx, from, state);

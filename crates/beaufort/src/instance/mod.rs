@@ -29,7 +29,7 @@ mod validity;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use merge::{Merged, State};
+pub(crate) use merge::{Decision, Merged, State};
 pub(crate) use step::Turn;
 pub use validity::Invalid;
 
@@ -139,8 +139,15 @@ impl<S: Scheme> Instance<S> {
     /// A key of which this replica itself kept what it had verified; nothing where that is damaged.
     pub fn restored(cx: &Context<'_, S>, key: &[u8], state: State) -> Option<Self> {
         let mut instance = Self::new(cx.members, key);
-        if let Some(entry) = state.entry {
-            instance.enter(cx.members, entry);
+        if let Some(Decision { certificate, value }) = state.decision {
+            instance.enter(
+                cx.members,
+                Entry {
+                    view: certificate.view,
+                    value: value?,
+                    certificate,
+                },
+            );
         }
         for value in state.proposals {
             instance.learn(cx, digest::value(value.as_deref()), value);

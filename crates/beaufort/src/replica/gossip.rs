@@ -1,165 +1,56 @@
 //! Telling neighbours what is new to them.
 //!
-//! A replica keeps of each neighbour what it was told and what it told: channels are ordered and lose nothing while they
-//! last, so that nothing need be sent twice. News are gathered for a moment and go to a few neighbours at a time, drawn
-//! anew each time; the others get them later, added up with whatever else arrived, or have heard of them elsewhere by
-//! then and need nothing. That keeps the traffic small and costs little time, for news reach everybody over many paths.
+//! What is new reaches the others in three ways:
+//!
+//! - **Milestones at once.** A proposal that was not known, n - f votes for a value, a decision: each goes to a few
+//!   neighbours, drawn at random, without delay; this replica's own proposals go to all.
+//! - **Votes in rounds.** Every [`Settings::interval`](crate::Settings::interval) a neighbour or a few, drawn anew, get
+//!   what was added up since, as far as it is worth a message. The others get it later with what arrived in between, or
+//!   have it from elsewhere by then.
+//! - **Views by name.** Whoever may not have heard of a decision after a while is told the key and its view only, and
+//!   asks for the rest if need be. A replica that hears nothing more of a view names it, too, and is told if others are
+//!   further.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Exclusion, Output, Replica};
+use super::{Exclusion, Output, Replica, known::PATIENCE};
 use crate::{
-    Digest, MemberId, Members, Millis, Scheme, Signers,
+    Digest, MemberId, Millis, Scheme,
     evidence::Signed,
-    instance::{Instance, Merged, State},
+    instance::{Decision, Instance, Merged, State},
     tally::Source,
-    vote::{Ballot, Phase},
-    wire::{self, KeyState, MAX_MESSAGE, Message},
+    vote::Phase,
+    wire::{self, KeyState, MAX_KEY, MAX_MESSAGE, Message},
 };
 
 /// Bytes of states that go into one message, before the last of them.
 const BATCH: usize = 48 * 1024;
 
-/// The most keys whose whole state a neighbour may ask for at a time.
-const MAX_WANTED: usize = 1024;
+/// The most keys whose whole state a neighbour may ask for at a time, or be told the names of.
+const MAX_NAMED: usize = 512;
 
-/// What a neighbour is known to have of a key.
-#[derive(Default)]
-struct Known {
+/// How often views are told by name, in milliseconds.
+const NAMING: Millis = 1_000;
+
+/// How far a key has come.
+#[derive(Clone, Copy)]
+pub(super) struct Stage {
     view: u64,
-    votes: BTreeMap<Ballot, Signers>,
-    values: BTreeSet<Digest>,
+    step: Step,
+    /// When it came there.
+    since: Millis,
+    /// When anything changed.
+    changed: Millis,
 }
 
-/// A neighbour.
-pub(super) struct Peer {
-    keys: BTreeMap<Vec<u8>, Known>,
-    /// When it last sent anything that was new here.
-    pub useful: Millis,
-}
-
-impl Peer {
-    pub fn new(now: Millis) -> Self {
-        Self {
-            keys: BTreeMap::new(),
-            useful: now,
-        }
-    }
-
-    /// Forgets what it is known to have of a key, so that it is sent all of it.
-    pub fn forget(&mut self, key: &[u8]) {
-        self.keys.remove(key);
-    }
-}
-
-impl Known {
-    fn enter(&mut self, view: u64) {
-        if view > self.view {
-            *self = Self {
-                view,
-                ..Self::default()
-            };
-        }
-    }
-
-    fn note(&mut self, state: &State) {
-        self.enter(state.view);
-        if self.view == state.view {
-            for vote in &state.votes {
-                self.add(vote.ballot, &vote.signers);
-            }
-            self.values.extend(
-                state
-                    .proposals
-                    .iter()
-                    .map(|value| crate::digest::value(value.as_deref())),
-            );
-        }
-    }
-
-    fn add(&mut self, ballot: Ballot, signers: &Signers) {
-        match self.votes.get_mut(&ballot) {
-            Some(known) if known.members() == signers.members() => known.unite(signers),
-            _ => _ = self.votes.insert(ballot, signers.clone()),
-        }
-    }
-
-    /// Whether these votes would tell the neighbour anything. More than n - f it does not need.
-    fn lacks(&self, ballot: &Ballot, claimed: &Signers, quorum: usize) -> bool {
-        match self.votes.get(ballot) {
-            Some(known) => known.distinct() < quorum && claimed.exceeds(known),
-            None => claimed.distinct() > 0,
-        }
-    }
-
-    /// What to tell the neighbour of a key, if anything; it is then known to have that.
-    fn news<S: Scheme>(
-        &mut self,
-        scheme: &S,
-        members: &Members<S>,
-        instance: &mut Instance<S>,
-    ) -> Option<(State, bool)> {
-        let view = instance.view();
-        if self.view > view || !self.is_behind(members, instance) {
-            return None;
-        }
-        let entry = if self.view < view {
-            instance.entry().cloned()
-        } else {
-            None
-        };
-        self.enter(view);
-        let whole = self.votes.is_empty();
-        let known = |digest: &Digest| self.values.contains(digest);
-        let proposals = instance
-            .proposals()
-            .iter()
-            .filter(|(digest, _)| !known(digest));
-        let proposals: Vec<_> = proposals
-            .map(|(_, proposal)| proposal.value.clone())
-            .collect();
-        let mut vouched = true;
-        let mut votes = Vec::new();
-        for (&ballot, tally) in instance.tallies_mut() {
-            if self.lacks(&ballot, tally.claimed(), members.quorum()) {
-                vouched &= tally.is_verified();
-                if let Some((signers, signature)) = tally.total(scheme) {
-                    votes.push(Signed {
-                        ballot,
-                        signers: signers.clone(),
-                        signature,
-                    });
-                }
-            }
-        }
-        let state = State {
-            view,
-            whole,
-            entry,
-            proposals,
-            votes,
-        };
-        self.note(&state);
-        Some((state, vouched))
-    }
-
-    /// Whether the neighbour lacks anything of a key.
-    fn is_behind<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
-        let view = instance.view();
-        if self.view != view {
-            return self.view < view && (instance.entry().is_some() || instance.is_open());
-        }
-        let lacks = |(ballot, tally): (&Ballot, &crate::tally::Tally<S>)| {
-            self.lacks(ballot, tally.claimed(), members.quorum())
-        };
-        instance.tallies().iter().any(lacks)
-            || instance
-                .proposals()
-                .keys()
-                .any(|digest| !self.values.contains(digest))
-    }
+/// Where in a view.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Begun,
+    Proposed,
+    Prepared,
 }
 
 impl<S: Scheme> Replica<S> {
@@ -179,7 +70,7 @@ impl<S: Scheme> Replica<S> {
                 .iter()
                 .all(|vote| vote.signers.members() == self.members.len())
             {
-                peer.keys.entry(key.clone()).or_default().note(&state);
+                peer.of(&key).note(&state);
             }
             // What a member alone signed it answers for itself.
             let alone = |vote: &Signed| vote.signers.distinct() == 1 && vote.signers.contains(from);
@@ -209,50 +100,190 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// A neighbour asks for all that is known of some keys.
-    pub(super) fn receive_want(&mut self, from: MemberId, keys: Vec<Vec<u8>>) {
-        for key in keys.into_iter().take(MAX_WANTED) {
-            if !self.instances.contains_key(&key) {
-                continue;
-            }
+    pub(super) fn receive_want(&mut self, now: Millis, from: MemberId, keys: Vec<Vec<u8>>) {
+        let known = |key: &Vec<u8>| self.instances.contains_key(key);
+        let keys: BTreeSet<_> = keys.into_iter().take(MAX_NAMED).filter(known).collect();
+        for key in &keys {
             if let Some(peer) = self.peers.get_mut(&from) {
-                peer.forget(&key);
+                peer.forget(key);
             }
-            self.careful.insert(key.clone());
-            self.touch(&key);
+            if self.instances[key].is_open() {
+                // Something of it may have been false: it is verified first.
+                self.careful.insert(key.clone());
+            }
+            self.touch(key);
+        }
+        self.decide(now);
+        self.tell(now, from, Some(&keys));
+    }
+
+    /// A neighbour says in which views it is.
+    pub(super) fn receive_views(
+        &mut self,
+        now: Millis,
+        from: MemberId,
+        views: Vec<(Vec<u8>, u64)>,
+    ) {
+        let (mut wanted, mut behind) = (Vec::new(), BTreeSet::new());
+        for (key, view) in views
+            .into_iter()
+            .take(MAX_NAMED)
+            .filter(|(key, _)| key.len() <= MAX_KEY)
+        {
+            let mine = self.instances.get(&key).map_or(1, Instance::view);
+            let Some(peer) = self.peers.get_mut(&from) else {
+                return;
+            };
+            if view > mine {
+                wanted.push(key);
+            } else if view == mine {
+                peer.of(&key).enter(view);
+            } else {
+                peer.forget(&key);
+                behind.insert(key);
+            }
+        }
+        self.tell(now, from, Some(&behind));
+        if !wanted.is_empty() {
+            self.send(from, &Message::Want(wanted));
         }
     }
 
     /// Notes that a key changed.
     pub(super) fn touch(&mut self, key: &[u8]) {
-        for keys in [&mut self.dirty, &mut self.hot, &mut self.stale] {
+        for keys in [
+            &mut self.dirty,
+            &mut self.hot,
+            &mut self.stale,
+            &mut self.fresh,
+        ] {
             if !keys.contains(key) {
                 keys.insert(key.into());
             }
         }
     }
 
-    /// Sends news to some neighbours, once they were gathered for long enough.
-    pub(super) fn flush(&mut self, now: Millis) {
-        if now < self.next_flush || self.hot.is_empty() || self.peers.is_empty() {
+    /// Tells neighbours what it is time to tell them.
+    pub(super) fn gossip(&mut self, now: Millis) {
+        if self.peers.is_empty() {
             return;
         }
-        self.next_flush = now + self.settings.interval;
-        let mut to: Vec<_> = self.peers.keys().copied().collect();
-        for last in (1..to.len()).rev() {
-            to.swap(last, self.random.next_u64() as usize % (last + 1));
-        }
-        let mut sent = 0;
-        for member in to {
-            if sent == self.settings.fanout {
-                break;
+        self.tell_milestones(now);
+        if now >= self.next_round && !self.hot.is_empty() {
+            self.next_round = now + self.settings.interval;
+            let mut left = self.settings.fanout;
+            for member in self.shuffled_peers() {
+                left -= usize::from(left > 0 && self.tell(now, member, None));
             }
-            sent += usize::from(self.tell(member));
+            self.cool();
+        }
+        if now >= self.next_naming {
+            self.next_naming = now + NAMING;
+            self.name_decisions(now);
+        }
+        self.ask(now);
+    }
+
+    /// When there is something to tell again.
+    pub(super) fn next_telling(&self) -> Option<Millis> {
+        (!self.hot.is_empty() && !self.peers.is_empty())
+            .then(|| self.next_round.min(self.next_naming))
+    }
+
+    /// What has just come a step further goes to a few neighbours at once.
+    fn tell_milestones(&mut self, now: Millis) {
+        let mut reached = BTreeSet::new();
+        for key in std::mem::take(&mut self.fresh) {
+            let Some(instance) = self.instances.get(&key) else {
+                continue;
+            };
+            let (view, step) = (instance.view(), step(instance, self.members.quorum()));
+            let stage = self.stages.entry(key.clone()).or_insert(Stage {
+                view: 0,
+                step,
+                since: now,
+                changed: now,
+            });
+            stage.changed = now;
+            if (view, step) > (stage.view, stage.step) {
+                (stage.view, stage.step, stage.since) = (view, step, now);
+                reached.insert(key);
+            }
+        }
+        let own = std::mem::take(&mut self.announced);
+        for (index, member) in self.shuffled_peers().into_iter().enumerate() {
+            if index < self.settings.burst && !reached.is_empty() {
+                self.tell(now, member, Some(&reached));
+            } else if !own.is_empty() {
+                self.tell(now, member, Some(&own));
+            }
+        }
+    }
+
+    /// Names decisions to all who may not have heard of them.
+    fn name_decisions(&mut self, now: Millis) {
+        let mut messages = Vec::new();
+        for (&member, peer) in &mut self.peers {
+            let mut views = Vec::new();
+            for key in &self.hot {
+                let Some(instance) = self
+                    .instances
+                    .get(key)
+                    .filter(|instance| !instance.is_open())
+                else {
+                    continue;
+                };
+                let settled = self
+                    .stages
+                    .get(key)
+                    .is_none_or(|stage| now >= stage.since + PATIENCE);
+                let known = peer.of(key);
+                if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
+                    known.enter(instance.view());
+                    views.push((key.clone(), instance.view()));
+                }
+            }
+            if !views.is_empty() {
+                messages.push((member, Message::Views(views)));
+            }
+        }
+        for (member, message) in messages {
+            self.send(member, &message);
         }
         self.cool();
     }
 
-    /// Sends a neighbour all that is new to it. Returns whether there was anything.
-    pub(super) fn tell(&mut self, to: MemberId) -> bool {
+    /// Asks a neighbour about views of which nothing was heard for a while.
+    fn ask(&mut self, now: Millis) {
+        let mut views = Vec::new();
+        for (key, stage) in &mut self.stages {
+            let open = self
+                .instances
+                .get(key)
+                .filter(|instance| instance.is_open());
+            if now >= stage.changed + PATIENCE
+                && views.len() < MAX_NAMED
+                && let Some(instance) = open
+            {
+                stage.changed = now;
+                views.push((key.clone(), instance.view()));
+            }
+        }
+        if !views.is_empty()
+            && let Some(&member) = self.shuffled_peers().first()
+        {
+            self.send(member, &Message::Views(views));
+        }
+    }
+
+    /// Sends a neighbour what is new to it: of these keys all, of all keys what is worth it. Returns whether there was
+    /// anything.
+    pub(super) fn tell(
+        &mut self,
+        now: Millis,
+        to: MemberId,
+        keys: Option<&BTreeSet<Vec<u8>>>,
+    ) -> bool {
         // What this replica voted must not be forgotten once others know it.
         self.save();
         let Some(peer) = self.peers.get_mut(&to) else {
@@ -260,15 +291,16 @@ impl<S: Scheme> Replica<S> {
         };
         let mut messages = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
-        for key in &self.hot {
+        for key in keys.unwrap_or(&self.hot) {
             let Some(instance) = self.instances.get_mut(key) else {
                 continue;
             };
-            if !peer.keys.contains_key(key) {
-                peer.keys.insert(key.clone(), Known::default());
+            let known = peer.of(key);
+            if keys.is_none() && !known.is_worth(now, &self.members, instance) {
+                continue;
             }
-            let known = peer.keys.get_mut(key).expect("it was just put there");
-            let Some((state, vouched)) = known.news(&self.scheme, &self.members, instance) else {
+            let Some((state, vouched)) = known.news(now, &self.scheme, &self.members, instance)
+            else {
                 continue;
             };
             size += weight(key, &state);
@@ -288,16 +320,32 @@ impl<S: Scheme> Replica<S> {
 
     /// Lets go of keys of which every neighbour knows everything.
     fn cool(&mut self) {
-        let (peers, instances, members) = (&self.peers, &self.instances, &self.members);
+        let (peers, instances, members, stages) = (
+            &self.peers,
+            &self.instances,
+            &self.members,
+            &mut self.stages,
+        );
         self.hot.retain(|key| {
-            instances.get(key).is_some_and(|instance| {
-                let behind = |peer: &Peer| match peer.keys.get(key) {
-                    Some(known) => known.is_behind(members, instance),
-                    None => Known::default().is_behind(members, instance),
-                };
-                peers.values().any(behind)
-            })
+            let behind = instances.get(key).is_some_and(|instance| {
+                instance.is_open()
+                    || peers
+                        .values()
+                        .any(|peer| peer.is_behind(members, key, instance))
+            });
+            if !behind {
+                stages.remove(key);
+            }
+            behind
         });
+    }
+
+    fn shuffled_peers(&mut self) -> Vec<MemberId> {
+        let mut peers: Vec<_> = self.peers.keys().copied().collect();
+        for last in (1..peers.len()).rev() {
+            peers.swap(last, self.random.next_u64() as usize % (last + 1));
+        }
+        peers
     }
 
     /// Tells every neighbour again all that is verified of a key, and asks them for what they have: what was exchanged
@@ -338,10 +386,9 @@ fn weight(key: &[u8], state: &State) -> usize {
         .flatten()
         .map(|value| value.len() + 8)
         .sum::<usize>();
-    let entry = state
-        .entry
-        .as_ref()
-        .map_or(0, |entry| 128 + entry.value.as_ref().map_or(0, Vec::len));
+    let decided =
+        |decision: &Decision| 128 + decision.value.iter().flatten().map(Vec::len).sum::<usize>();
+    let entry = state.decision.as_ref().map_or(0, decided);
     let votes: usize = state
         .votes
         .iter()
@@ -369,4 +416,19 @@ pub(super) fn state_digest<S: Scheme>(instance: &Instance<S>) -> Digest {
         bytes.extend([0xff; 2]);
     }
     crate::digest::hash("beaufort 2026 state", &[&bytes])
+}
+
+fn step<S: Scheme>(instance: &Instance<S>, quorum: usize) -> Step {
+    let full = |tally: &crate::tally::Tally<S>| {
+        tally
+            .verified()
+            .is_some_and(|signers| signers.distinct() >= quorum)
+    };
+    if instance.tallies().values().any(full) {
+        Step::Prepared
+    } else if instance.proposals().is_empty() {
+        Step::Begun
+    } else {
+        Step::Proposed
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! - `decide` runs the keys' instances and verifies signatures: late and together on the fast path, on arrival
 //!   once a false one was found.
-//! - `gossip` knows what each neighbour has, and sends it what is new to it.
+//! - `known` is what each neighbour has, `gossip` sends it what is new to it.
 //! - `sync` compares the tree of all keys with a neighbour's.
 //! - `neighbours` chooses whom to be connected to.
 //! - `proposals` is the application's writes that wait for their view.
@@ -14,6 +14,7 @@
 
 mod decide;
 mod gossip;
+mod known;
 mod neighbours;
 mod proposals;
 mod record;
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use self::{gossip::Peer, neighbours::Neighbours, proposals::Proposals};
+use self::{gossip::Stage, known::Peer, neighbours::Neighbours, proposals::Proposals};
 pub use self::{proposals::Ticket, record::RecordError};
 use crate::{
     Access, Digest, Entry, Evidence, Invalid, MemberId, Members, Millis, Scheme, Settings,
@@ -170,7 +171,14 @@ pub struct Replica<S: Scheme> {
     dues: BTreeMap<Vec<u8>, Millis>,
     /// Keys that are to be kept anew before anything is sent.
     unsaved: BTreeSet<Vec<u8>>,
-    next_flush: Millis,
+    /// Keys that changed since neighbours were last told anything.
+    fresh: BTreeSet<Vec<u8>>,
+    /// Keys for which this replica proposed something since.
+    announced: BTreeSet<Vec<u8>>,
+    /// How far keys are of which not every neighbour knows everything.
+    stages: BTreeMap<Vec<u8>, Stage>,
+    next_round: Millis,
+    next_naming: Millis,
     next_comparison: Millis,
     outputs: Vec<Output>,
 }
@@ -222,7 +230,11 @@ impl<S: Scheme> Replica<S> {
             started_over: BTreeMap::new(),
             dues: BTreeMap::new(),
             unsaved: BTreeSet::new(),
-            next_flush: 0,
+            fresh: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            stages: BTreeMap::new(),
+            next_round: 0,
+            next_naming: 0,
             next_comparison: 0,
             outputs: Vec::new(),
             scheme,
@@ -297,9 +309,10 @@ impl<S: Scheme> Replica<S> {
         };
         match message {
             Message::States(states) => self.receive_states(now, from, states),
-            Message::Want(keys) => self.receive_want(from, keys),
-            Message::Compare(nodes) => self.receive_compare(from, &nodes),
-            Message::Under(paths) => self.receive_under(from, &paths),
+            Message::Want(keys) => self.receive_want(now, from, keys),
+            Message::Views(views) => self.receive_views(now, from, views),
+            Message::Compare(nodes) => self.receive_compare(now, from, &nodes),
+            Message::Under(paths) => self.receive_under(now, from, &paths),
             Message::Neighbours(members) => self.neighbours.heard(&self.members, members),
             Message::Evidence(evidence) => self.receive_evidence(*evidence),
         }
@@ -308,7 +321,7 @@ impl<S: Scheme> Replica<S> {
     /// Decides what can be decided, and says what is to be done.
     pub fn poll(&mut self, now: Millis) -> Vec<Output> {
         self.decide(now);
-        self.flush(now);
+        self.gossip(now);
         self.compare(now);
         self.tend(now);
         std::mem::take(&mut self.outputs)
@@ -316,7 +329,7 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
-        let flush = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_flush);
+        let flush = self.next_telling();
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let dues = self.open_dues();
         let stalled = self

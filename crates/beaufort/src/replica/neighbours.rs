@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Output, Replica, gossip::Peer};
+use super::{Output, Replica, known::Peer};
 use crate::{MemberId, Members, Millis, Scheme, wire::Message};
 
 /// The most connections at a time: what a browser carries well.

@@ -108,6 +108,7 @@ impl<S: Scheme> Replica<S> {
                 write.view = Some(proposed);
             }
             self.unsaved.insert(key.into());
+            self.announced.insert(key.into());
             self.touch(key);
         }
     }

@@ -7,7 +7,7 @@ use super::{Output, Replica};
 use crate::{
     Entry, Scheme,
     evidence::Signed,
-    instance::{Instance, State},
+    instance::{Decision, Instance, State},
     wire::{self, KeyState, WireError},
 };
 
@@ -40,8 +40,8 @@ impl<S: Scheme> Replica<S> {
         let (of, state) = wire::decode::<KeyState>(record)?.into_state()?;
         let members = self.members.len();
         let fits = |vote: &Signed| vote.signers.members() == members;
-        let entry = |entry: &Entry| entry.certificate.signers.members() == members;
-        if of != key || !state.votes.iter().all(fits) || !state.entry.iter().all(entry) {
+        let decided = |decision: &Decision| decision.certificate.signers.members() == members;
+        if of != key || !state.votes.iter().all(fits) || !state.decision.iter().all(decided) {
             return Err(RecordError::Foreign);
         }
         let (cx, instances) = self.split(0);
@@ -54,6 +54,17 @@ impl<S: Scheme> Replica<S> {
 }
 
 impl<S: Scheme> Instance<S> {
+    /// What the last view decided, as others are told.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        let Entry {
+            value, certificate, ..
+        } = self.entry()?.clone();
+        Some(Decision {
+            certificate,
+            value: Some(value),
+        })
+    }
+
     /// What is to be kept: all that is verified.
     fn kept(&self, scheme: &S) -> State {
         let votes = self.tallies().iter().filter_map(|(&ballot, tally)| {
@@ -71,7 +82,7 @@ impl<S: Scheme> Instance<S> {
         State {
             view: self.view(),
             whole: true,
-            entry: self.entry().cloned(),
+            decision: self.decision(),
             proposals: proposals.collect(),
             votes: votes.collect(),
         }

@@ -4,6 +4,8 @@
 //! A replica sends the hashes below the root. Who finds others there answers with the hashes below those that differ,
 //! and so on down; where few keys are left, their states go along.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::rand_core::Rng;
 
 use super::{Replica, gossip::state_digest};
@@ -36,16 +38,16 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// A neighbour sent hashes.
-    pub(super) fn receive_compare(&mut self, from: MemberId, nodes: &[Node]) {
+    pub(super) fn receive_compare(&mut self, now: Millis, from: MemberId, nodes: &[Node]) {
         self.refresh_tree();
-        let (mut deeper, mut missing) = (Vec::new(), Vec::new());
+        let (mut deeper, mut missing, mut offered) = (Vec::new(), Vec::new(), BTreeSet::new());
         for node in nodes.iter().take(MAX_NODES) {
             for path in self.tree.differing(node) {
                 if self.tree.keys(&path).nth(FEW).is_some() {
                     deeper.push(self.tree.node(&path));
                     continue;
                 }
-                self.offer(from, &path);
+                offered.extend(self.offer(from, &path));
                 if node
                     .children
                     .iter()
@@ -62,35 +64,33 @@ impl<S: Scheme> Replica<S> {
         if !missing.is_empty() {
             self.send(from, &Message::Under(missing));
         }
-        self.tell(from);
+        self.tell(now, from, Some(&offered));
     }
 
     /// A neighbour wants what is below some paths.
-    pub(super) fn receive_under(&mut self, from: MemberId, paths: &[Vec<u8>]) {
+    pub(super) fn receive_under(&mut self, now: Millis, from: MemberId, paths: &[Vec<u8>]) {
         self.refresh_tree();
-        let mut deeper = Vec::new();
+        let (mut deeper, mut offered) = (Vec::new(), BTreeSet::new());
         for path in paths.iter().take(MAX_NODES).filter(|path| path.len() <= 64) {
             if self.tree.keys(path).nth(FEW).is_some() {
                 deeper.push(self.tree.node(path));
             } else {
-                self.offer(from, path);
+                offered.extend(self.offer(from, path));
             }
         }
         if !deeper.is_empty() {
             self.send(from, &Message::Compare(deeper));
         }
-        self.tell(from);
+        self.tell(now, from, Some(&offered));
     }
 
-    /// Lets a neighbour be told all that is known of the keys below a path.
-    fn offer(&mut self, to: MemberId, path: &[u8]) {
-        let keys: Vec<Vec<u8>> = self.tree.keys(path).map(<[u8]>::to_vec).collect();
-        for key in keys {
-            if let Some(peer) = self.peers.get_mut(&to) {
-                peer.forget(&key);
-            }
-            self.hot.insert(key);
+    /// The keys below a path, of which a neighbour is now to be told everything.
+    fn offer(&mut self, to: MemberId, path: &[u8]) -> Vec<Vec<u8>> {
+        let keys: Vec<_> = self.tree.keys(path).map(<[u8]>::to_vec).collect();
+        if let Some(peer) = self.peers.get_mut(&to) {
+            keys.iter().for_each(|key| peer.forget(key));
         }
+        keys
     }
 
     /// Brings the tree up to date.
