@@ -16,6 +16,6 @@ output=${CARGO_TARGET_DIR:-target}/wasm
 CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=true \
     CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
     wasm_cargo build --release --package loyalty --lib --target-dir "$output"
-cargo run --quiet --package beaufort-web --example bindings -- \
+cargo run --quiet --package plenary-verify --example bindings -- \
     "$output/$wasm_target/release/loyalty.wasm" "$pages/wasm"
 cp services/loyalty/pages/* "$pages"

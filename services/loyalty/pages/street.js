@@ -3,7 +3,7 @@
 import init, { Points } from "./wasm/loyalty.js";
 
 /** Loads the library. */
-export const library = () => init();
+export const library = () => init({ module_or_path: new URL("./wasm/loyalty_bg.wasm", import.meta.url) });
 
 /** The street that `street.json` describes, or `null` where there is no such file yet. */
 export async function openStreet() {

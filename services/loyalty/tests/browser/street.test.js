@@ -51,7 +51,8 @@ test("a customer spends points at another shop by signing its request, and all t
   await ada.getByText("Taken in").waitFor();
   assert.equal(await ada.locator("#balance").textContent(), "15");
   // 30 of one lot and 5 of the other.
-  await Promise.all(shops().map((page) => happened(page, "to this shop", "30").catch(() => happened(page, `to ${BOOKS}`, "30"))));
+  const isFinal = (page) => happened(page, page === shop(BOOKS) ? "to this shop" : `to ${BOOKS}`, "30", "final");
+  await Promise.all(shops().map(isFinal));
 });
 
 test("a shop passes points on to another one", async () => {
@@ -73,7 +74,6 @@ test("points that are signed away to two shops at once arrive at one, and the ot
   const rivals = [shop(CAFE), shop(GROCER)];
   const answers = [];
   for (const page of rivals) answers.push(await sign(eve, await ask(page, eve, 40), 40));
-  assert.ok(await eve.getByText("signed to Café Azul, Green Grocer").isVisible().catch(() => true));
   await Promise.all(rivals.map((page, index) => take(page, answers[index])));
   const said = await Promise.all(rivals.map(outcome));
 
@@ -115,7 +115,7 @@ test("a tablet that ignores the rules makes no points, and stops nobody", async 
   const context = cheat.context();
   await cheat.goto("about:blank");
   const page = await context.newPage();
-  await page.goto(new URL("icon.svg", world.files.url).href.replace("icon.svg", "wallet.html"));
+  await page.goto(new URL("wallet.html", world.files.url).href);
   // A lot in the bakery's name, and all rules switched off.
   const { key, value } = await shop(BAKERY).evaluate(async () => {
     const { Giver, Points } = await import("./wasm/loyalty.js");
@@ -145,7 +145,10 @@ test("a tablet that ignores the rules makes no points, and stops nobody", async 
     assert.equal(await shop(name).locator("#activity li", { hasText: "500" }).count(), 0);
   }
   assert.equal(await page.evaluate(() => Promise.race([settled, false])), false);
-  await page.close();
+  // It thinks better of it.
+  await page.goto(new URL("shop.html", world.files.url).href);
+  await page.getByText(/^connected to [34] shops$/).waitFor();
+  world.tablets.set(GROCER, page);
 });
 
 test("a tablet that is closed and opened again, while the pages' server is down, has its points and catches up", async () => {

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 /** How long anything may take that a test waits for. Only broken pages take as long. */
-export const DEADLINE = 120_000;
+export const DEADLINE = 60_000;
 const TABLET = { width: 1024, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
@@ -26,19 +26,28 @@ export class World {
   tablets = new Map();
 
   static async start(names) {
-    const { BEAUFORT, LOYALTY, PAGES, CHROMIUM = "/usr/bin/chromium" } = process.env;
     const world = new World();
-    world.directory = await mkdtemp(join(tmpdir(), "loyalty-"));
-    await cp(PAGES, world.directory, { recursive: true });
-    world.signaling = await start(BEAUFORT, "signal", "--listen", "127.0.0.1:0");
-    world.files = await start(LOYALTY, world.directory, "--listen", "127.0.0.1:0");
-    world.browser = await chromium.launch({
+    try {
+      await world.#start(names);
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+    return world;
+  }
+
+  async #start(names) {
+    const { BEAUFORT, LOYALTY, PAGES, CHROMIUM = "/usr/bin/chromium" } = process.env;
+    this.directory = await mkdtemp(join(tmpdir(), "loyalty-"));
+    await cp(PAGES, this.directory, { recursive: true });
+    this.signaling = await start(BEAUFORT, "signal", "--listen", "127.0.0.1:0");
+    this.files = await start(LOYALTY, this.directory, "--listen", "127.0.0.1:0");
+    this.browser = await chromium.launch({
       executablePath: CHROMIUM,
       args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync"],
     });
-    await world.#setUp(names);
-    return world;
+    await this.#setUp(names);
   }
 
   /** As the guide says: every tablet makes its card, and the cards make the street's file. */
