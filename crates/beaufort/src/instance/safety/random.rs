@@ -370,6 +370,7 @@ impl World {
             &verified.collect(),
             self.members.len(),
             self.members.quorum(),
+            &|value| self.is_refused(value),
         )
     }
 }
