@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    keys,
+    check, evaluation, keys,
     signaling::{self, Limits},
 };
 use clap::{Parser, Subcommand};
@@ -28,6 +28,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Check a certificate with the members' keys alone: that they decided a value for a key
+    Check(check::Args),
+    /// Repeat the paper's evaluation in a simulator and write what it comes to
+    Sim(evaluation::Args),
 }
 
 #[derive(clap::Args)]
@@ -97,6 +101,10 @@ enum Failure {
     Log(String, tracing_subscriber::filter::ParseError),
     #[error(transparent)]
     Key(#[from] keys::KeyError),
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
+    #[error("{0:#}")]
+    Sim(anyhow::Error),
 }
 
 /// Does what the arguments say.
@@ -115,6 +123,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         Command::Signal(args) => signal(args),
         Command::Keygen { out } => keygen(&out),
+        Command::Check(args) => checked(&args),
+        Command::Sim(args) => evaluation::run(&args).map_err(Failure::Sim),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,6 +137,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn keygen(out: &std::path::Path) -> Result<(), Failure> {
     println!("{}", keys::create(out)?);
+    Ok(())
+}
+
+fn checked(args: &check::Args) -> Result<(), Failure> {
+    println!("{}", check::run(args)?);
     Ok(())
 }
 

@@ -1,10 +1,14 @@
-//! Beaufort's command line: the signaling server through which browsers find each other, and keys.
+//! Beaufort's command line: the signaling server through which browsers find each other, members' keys, the check
+//! of a certificate, and the paper's evaluation.
 //!
 //! Nothing here is part of the agreement. A signaling server that lies can keep members apart, and
 //! nothing else: members prove to each other who they are, over a channel that it does not see.
 
+mod check;
 mod cli;
+mod evaluation;
 mod keys;
+mod members;
 pub mod signaling;
 
 pub use cli::run;

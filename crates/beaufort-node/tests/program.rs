@@ -65,3 +65,19 @@ fn a_new_key_is_its_owners_alone_and_is_never_written_over() {
     assert!(said.contains("never written over"), "{said}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), secret);
 }
+
+#[test]
+fn the_evaluation_writes_its_figures_and_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let done = program()
+        .args("sim --members 4 --scenarios optimistic --runs 1 --seconds 2 --out".split(' '))
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{:?}", done.stderr);
+    let table = std::fs::read_to_string(directory.path().join("table.md")).unwrap();
+    assert!(table.contains("| optimistic | 4 |"), "{table}");
+    for name in ["latency.svg", "network.svg", "latencies.csv", "runs.csv"] {
+        assert!(directory.path().join(name).exists(), "{name}");
+    }
+}

@@ -17,11 +17,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use beaufort::sim::{Costs, Load, Network, Outcome, SECOND, Scenario, Trial};
-use clap::{Parser, ValueEnum};
+use clap::ValueEnum;
 
-/// Repeats the paper's evaluation in a simulator and writes what it comes to.
-#[derive(Debug, Parser)]
-struct Arguments {
+/// What to repeat of the evaluation, and in which circumstances.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
     /// How many replicas, one number after the other.
     #[arg(long, value_delimiter = ',', default_value = "10,20,40,60,80,100")]
     members: Vec<usize>,
@@ -106,7 +106,7 @@ fn cost(text: &str) -> Result<(String, f64), String> {
     Ok((name.to_owned(), value))
 }
 
-impl Arguments {
+impl Args {
     fn costs(&self) -> anyhow::Result<Costs> {
         let mut costs = match self.costs {
             CostsName::Native => Costs::native(),
@@ -173,7 +173,7 @@ impl Arguments {
     }
 }
 
-fn run(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
+fn run_all(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((run, trial)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -200,8 +200,8 @@ fn run(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
     done
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Repeats the evaluation, and writes what it comes to.
+pub(crate) fn run(arguments: &Args) -> anyhow::Result<()> {
     let trials = arguments.trials()?;
     let threads = match arguments.threads {
         Some(threads) => threads.max(1),
@@ -209,6 +209,6 @@ fn main() -> anyhow::Result<()> {
     };
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make the directory {}", arguments.out.display()))?;
-    let done = run(trials, threads);
+    let done = run_all(trials, threads);
     report::write(&arguments.out, &done)
 }

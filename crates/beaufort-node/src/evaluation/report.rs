@@ -7,7 +7,7 @@ use beaufort::sim::{Outcome, Scenario, Summary, Trial};
 use plenary_figures::{BoxGroup, Boxes, Figure, Spread};
 use serde::Serialize;
 
-use crate::Done;
+use super::Done;
 
 /// All runs of a scenario with as many replicas.
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ struct Cell {
 }
 
 /// One line on a run, for who waits for all of them.
-pub fn line(trial: &Trial, outcome: &Outcome, took: Duration) -> String {
+pub(super) fn line(trial: &Trial, outcome: &Outcome, took: Duration) -> String {
     let latency = Summary::of(outcome.latencies.iter().copied());
     let sent = Summary::of(outcome.used.iter().map(|used| used.sent));
     let busy = Summary::of(outcome.used.iter().map(|used| used.busy));
@@ -63,7 +63,7 @@ pub fn line(trial: &Trial, outcome: &Outcome, took: Duration) -> String {
 }
 
 /// Writes everything into a directory.
-pub fn write(directory: &Path, done: &[Done]) -> anyhow::Result<()> {
+pub(super) fn write(directory: &Path, done: &[Done]) -> anyhow::Result<()> {
     let cells = cells(done);
     let save = |name: &str, content: &str| {
         let path = directory.join(name);
