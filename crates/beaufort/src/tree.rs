@@ -50,6 +50,17 @@ impl Tree {
         }
     }
 
+    /// Forgets a key.
+    pub fn remove(&mut self, key: &[u8]) {
+        let place = hash("beaufort 2026 place", &[key]);
+        if self.leaves.remove(&place).is_some() {
+            let path = nibbles(&place);
+            for depth in 0..path.len() {
+                self.nodes.remove(&path[..depth]);
+            }
+        }
+    }
+
     /// The hash of everything below a path.
     pub fn hash(&mut self, path: &[u8]) -> Digest {
         let mut below = self.range(path);

@@ -64,7 +64,9 @@ impl Boxes {
     }
 
     fn spreads(&self) -> impl Iterator<Item = &Spread> {
-        self.groups.iter().flat_map(|group| group.boxes.iter().flatten())
+        self.groups
+            .iter()
+            .flat_map(|group| group.boxes.iter().flatten())
     }
 
     pub(crate) fn draw<DB: DrawingBackend>(&self, sheet: &Sheet<'_, DB>) -> Drawn<DB> {

@@ -2,7 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use plenary_figures::{
-    Arrangement, Axis, Bar, Bars, BoxGroup, Boxes, Figure, FigureError, Group, Lines, Series, Spread,
+    Arrangement, Axis, Bar, Bars, BoxGroup, Boxes, Figure, FigureError, Group, Lines, Series,
+    Spread,
 };
 use roxmltree::Document;
 

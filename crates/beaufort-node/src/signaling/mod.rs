@@ -1,7 +1,7 @@
 //! The signaling server: a WebSocket at `/` over which members of a room find each other.
 //!
 //! Two browsers need somebody to pass a few messages between them before they have a channel of
-//! their own. That is all that this server does: it passes [`message::Signal`]s between peers of one
+//! their own. That is all that this server does: it passes signals between peers of one
 //! room and refuses everything else, so that no data of an application can go through it. It knows
 //! no keys and checks none; whoever joins is known by an id that the server draws, and what a peer
 //! says of itself is proven between the peers. docs/beaufort/signaling.md is the protocol.

@@ -52,7 +52,7 @@ mod tests {
         };
         for number in (0..KEPT + 2).chain([0, KEPT, 1, KEPT + 1]) {
             let point = point(&message(number));
-            if number < 2 || number >= KEPT {
+            if !(2..KEPT).contains(&number) {
                 assert_eq!(point, fresh(number), "message {number}");
             }
         }

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
-    Certificate, MemberId, Members, Scheme, digest,
+    Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    tally::{Source, Tally},
+    tally::{Source, Sum, Tally},
     vote::{Ballot, Phase},
 };
 
@@ -50,8 +50,15 @@ pub(crate) enum Merged {
     Invalid(Invalid),
 }
 
-/// The most values a view may have votes for, for each member: an honest one votes for one in each round.
+/// The most ballots of a view that somebody voted in who counts, for each member.
 const BALLOTS_PER_MEMBER: usize = 4;
+
+/// Whether anybody among these counts.
+fn counts<S: Scheme>(cx: &Context<'_, S>, signers: &Signers) -> bool {
+    signers
+        .iter()
+        .any(|(member, _)| !cx.excluded.contains(&member))
+}
 
 impl<S: Scheme> Instance<S> {
     /// Merges what a neighbour sent.
@@ -61,6 +68,19 @@ impl<S: Scheme> Instance<S> {
         }
         if state.view > self.view() {
             return self.keep_ahead(cx, from, state);
+        }
+        // Nobody votes for a value that it has not seen, and none is chosen here that would have to be waited for.
+        let proposed: BTreeSet<_> = state
+            .proposals
+            .iter()
+            .map(|value| digest::value(value.as_deref()))
+            .collect();
+        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
+        if let Some(vote) = state.votes.iter().find(|vote| !seen(&vote.ballot.value)) {
+            return match state.whole {
+                true => Merged::Invalid(Invalid::Unseen(vote.ballot.round)),
+                false => Merged::Incomplete,
+            };
         }
         let (n, quorum) = (cx.members.len(), cx.members.quorum());
         let mut votes = validity::Votes::new();
@@ -73,44 +93,86 @@ impl<S: Scheme> Instance<S> {
                 .or_insert_with(|| vote.signers.clone())
                 .unite(&vote.signers);
         }
-        if state.whole {
-            if let Err(invalid) = validity::check(&votes, n, quorum) {
-                return Merged::Invalid(invalid);
+        let refused = |value: &Digest| {
+            let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
+            let is_it = |new: &&Option<Vec<u8>>| digest::value(new.as_deref()) == *value;
+            match self.proposals.get(value) {
+                Some(proposal) => !proposal.allowed,
+                None => state
+                    .proposals
+                    .iter()
+                    .find(is_it)
+                    .is_some_and(|new| !cx.access.allows(&self.key, old, new.as_deref())),
             }
-        } else {
-            for (&ballot, tally) in self.tallies() {
-                votes
-                    .entry(ballot)
-                    .or_insert_with(|| tally.claimed().clone())
-                    .unite(tally.claimed());
-            }
-            if validity::check(&votes, n, quorum).is_err() {
-                return Merged::Incomplete;
-            }
+        };
+        if state.whole
+            && let Err(invalid) = validity::check(&votes, n, quorum, &refused)
+        {
+            return Merged::Invalid(invalid);
         }
-        self.add_votes(cx, from, state)
+        for (&ballot, tally) in self.tallies() {
+            votes
+                .entry(ballot)
+                .or_insert_with(|| tally.claimed().clone())
+                .unite(tally.claimed());
+        }
+        if !state.whole && validity::check(&votes, n, quorum, &refused).is_err() {
+            return Merged::Incomplete;
+        }
+        self.spare(cx, &mut votes);
+        let counted = votes.values().filter(|signers| counts(cx, signers));
+        if counted.count() > BALLOTS_PER_MEMBER * n {
+            return Merged::Known;
+        }
+        self.add_votes(cx, from, state, &votes)
     }
 
-    fn add_votes(&mut self, cx: &Context<'_, S>, from: Source, state: State) -> Merged {
-        let mut news = false;
+    /// Leaves out what is new and only excluded members voted for, unless others' votes rest on it: then all of it is
+    /// taken in, for a part of a valid state may not be valid.
+    fn spare(&self, cx: &Context<'_, S>, votes: &mut validity::Votes) {
+        let mut without = votes.clone();
+        without.retain(|ballot, signers| self.tallies.contains_key(ballot) || counts(cx, signers));
+        let is_valid = self.is_valid(&without, cx.members);
+        if without.len() < votes.len() && is_valid {
+            *votes = without;
+        }
+    }
+
+    /// Adds the votes for those ballots that are wanted.
+    fn add_votes(
+        &mut self,
+        cx: &Context<'_, S>,
+        from: Source,
+        state: State,
+        wanted: &validity::Votes,
+    ) -> Merged {
+        // Honest replicas send sums that they can read themselves. All are read before any is merged, for a part of a
+        // valid state may not be valid.
+        let mut sums = Vec::new();
         for Signed {
             ballot,
             signers,
             signature,
         } in state.votes
         {
-            let is_new = !self.tallies.contains_key(&ballot);
-            let counts = signers
-                .iter()
-                .any(|(member, _)| !cx.excluded.contains(&member));
-            if is_new && (!counts || self.tallies.len() >= BALLOTS_PER_MEMBER * cx.members.len()) {
-                continue;
+            let is_new = self
+                .tallies
+                .get(&ballot)
+                .is_none_or(|tally| tally.wants(&signers));
+            if wanted.contains_key(&ballot) && is_new {
+                let Some(point) = cx.scheme.decode(&signature) else {
+                    return Merged::Invalid(Invalid::Unreadable);
+                };
+                sums.push((ballot, Sum { signers, point }));
             }
+        }
+        let mut news = !sums.is_empty();
+        for (ballot, sum) in sums {
             let tally = self
                 .tallies
                 .entry(ballot)
                 .or_insert_with(|| Tally::new(cx.members.len()));
-            news |= tally.merge(from, &signers, signature);
+            tally.merge(cx.scheme, from, sum);
         }
         for value in state.proposals {
             let digest = digest::value(value.as_deref());
@@ -195,11 +257,47 @@ impl<S: Scheme> Instance<S> {
         Ok(())
     }
 
-    /// These votes were verified and hold.
+    /// These votes were verified and hold. They are dropped all the same where votes that must have come before them
+    /// turned out to be false in the meantime: what is verified is an honest replica's state by itself.
     pub fn confirm(&mut self, cx: &Context<'_, S>, ballot: &Ballot) {
-        if let Some(tally) = self.tallies.get_mut(ballot) {
+        let Some(tally) = self.tallies.get(ballot) else {
+            return;
+        };
+        let mut votes: validity::Votes = self
+            .verified()
+            .filter(|(ballot, _)| ballot.phase == Phase::PreCommit)
+            .collect();
+        votes.insert(*ballot, tally.claimed().clone());
+        let late = ballot.phase == Phase::PreCommit && ballot.round > 0;
+        let holds = !late || self.is_valid(&votes, cx.members);
+        if !holds {
+            self.forget_unverified();
+        } else if let Some(tally) = self.tallies.get_mut(ballot) {
             tally.confirm(cx.scheme);
         }
+    }
+
+    fn is_valid(&self, votes: &validity::Votes, members: &Members<S>) -> bool {
+        let refused = |value: &Digest| {
+            self.proposals
+                .get(value)
+                .is_some_and(|proposal| !proposal.allowed)
+        };
+        validity::check(votes, members.len(), members.quorum(), &refused).is_ok()
+    }
+
+    /// Drops all votes that are not known to hold, and values that nobody is known to have voted for.
+    fn forget_unverified(&mut self) {
+        self.tallies.retain(|_, tally| tally.forget_unverified());
+        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
+        self.proposals.retain(|digest, _| backed.contains(digest));
+    }
+
+    /// All votes that are known to hold.
+    fn verified(&self) -> impl Iterator<Item = (Ballot, Signers)> {
+        let verified =
+            |(&ballot, tally): (&Ballot, &Tally<S>)| Some((ballot, tally.verified()?.clone()));
+        self.tallies.iter().filter_map(verified)
     }
 
     /// These votes do not hold as they are: what `holds` finds good is kept of them. Everything else that is not
@@ -209,24 +307,18 @@ impl<S: Scheme> Instance<S> {
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&crate::Signers, &S::Point) -> bool,
+        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
     ) -> Vec<Source> {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {
             let before = tally.clone();
             culprits = tally.sift(scheme, holds);
-            let votes: validity::Votes = self
-                .tallies
-                .iter()
-                .filter_map(|(&ballot, tally)| Some((ballot, tally.verified()?.clone())))
-                .collect();
-            if validity::check(&votes, members.len(), members.quorum()).is_err() {
+            let votes: validity::Votes = self.verified().collect();
+            if !self.is_valid(&votes, members) {
                 self.tallies.insert(*ballot, before);
             }
         }
-        self.tallies.retain(|_, tally| tally.forget_unverified());
-        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
-        self.proposals.retain(|digest, _| backed.contains(digest));
+        self.forget_unverified();
         culprits
     }
 }

@@ -24,6 +24,8 @@
 //! - Votes for a value that access control refuses count for nothing.
 
 mod merge;
+#[cfg(test)]
+mod safety;
 mod step;
 mod validity;
 
@@ -57,7 +59,7 @@ pub enum Rule {
     #[default]
     Locked,
     /// The winner of round 0, as algorithm 1 says. Not safe: it is here to show that.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     AsPublished,
 }
 
@@ -184,6 +186,11 @@ impl<S: Scheme> Instance<S> {
         self.entry.as_ref()
     }
 
+    /// Whether nothing is known of the key: what was said of it turned out to be false.
+    pub fn is_empty(&self) -> bool {
+        self.entry.is_none() && self.tallies.is_empty() && self.ahead.is_empty()
+    }
+
     /// Whether anybody has proposed anything in this view.
     pub fn is_open(&self) -> bool {
         !self.tallies.is_empty()
@@ -250,6 +257,7 @@ impl<S: Scheme> Instance<S> {
     }
 
     fn vote(&mut self, cx: &Context<'_, S>, ballot: Ballot) {
+        self.cast += 1;
         let n = cx.members.len();
         let point = cx.scheme.sign(cx.secret, &self.scope.message(&ballot));
         let sum = Sum {

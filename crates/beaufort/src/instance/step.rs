@@ -22,10 +22,10 @@ impl<S: Scheme> Instance<S> {
         if let Some(turn) = self.decide(cx) {
             return turn;
         }
+        if !self.is_open() {
+            return Turn::Rest;
+        }
         loop {
-            if self.ballots(self.round, Phase::PreCommit).next().is_none() {
-                return Turn::Rest;
-            }
             if !self.has_voted(cx.me, self.round, Phase::PreCommit) {
                 let Some(value) = self.winner(cx, self.round) else {
                     return Turn::Rest;
@@ -100,7 +100,11 @@ impl<S: Scheme> Instance<S> {
                 .verified()
                 .is_none_or(|signers| signers.distinct() < quorum)
             {
-                return Some(Turn::Verify(vec![ballot]));
+                // What is verified is kept, and must be an honest replica's state by itself: who voted in this round is
+                // to be known to have voted in those before it.
+                let mut unverified = self.unverified_until(round);
+                unverified.retain(|other| round > 0 || *other == ballot);
+                return Some(Turn::Verify(unverified));
             }
             if !self.has_voted(cx.me, round, Phase::Commit) {
                 self.vote(
@@ -173,8 +177,11 @@ impl<S: Scheme> Instance<S> {
             .count()
     }
 
-    /// The votes up to a round of which not all are verified.
-    fn unverified_until(&self, round: u32) -> Vec<Ballot> {
+    /// The votes up to a round of which not all are verified, earlier rounds first.
+    ///
+    /// Nothing is verified before all that it rests on: if that turned out to be false later, this replica would hold
+    /// votes that no honest one has, and pass for Byzantine.
+    pub fn unverified_until(&self, round: u32) -> Vec<Ballot> {
         let open = |(ballot, tally): (&Ballot, &crate::tally::Tally<S>)| {
             (ballot.phase == Phase::PreCommit && ballot.round <= round && !tally.is_verified())
                 .then_some(*ballot)
@@ -186,7 +193,7 @@ impl<S: Scheme> Instance<S> {
     fn winner(&self, cx: &Context<'_, S>, round: u32) -> Option<Digest> {
         let locked = match cx.rule {
             Rule::Locked => self.lock(cx.members.quorum(), round),
-            #[cfg(feature = "simulation")]
+            #[cfg(any(test, feature = "simulation"))]
             Rule::AsPublished => None,
         };
         locked.or_else(|| {
@@ -229,9 +236,10 @@ impl<S: Scheme> Instance<S> {
             .map(|(_, value)| value)
     }
 
-    /// Two votes of one member for different values in the same round and phase, if any are said to exist.
+    /// Two votes of one other member for different values in the same round and phase, if any are said to exist.
     pub fn double_vote(
         &self,
+        me: MemberId,
         excluded: &std::collections::BTreeSet<MemberId>,
     ) -> Option<(MemberId, [Ballot; 2])> {
         let mut seen: Option<(Ballot, &Signers)> = None;
@@ -243,7 +251,7 @@ impl<S: Scheme> Instance<S> {
             }
             for &(other, signers) in &earlier {
                 let both = |&(member, _): &(MemberId, u16)| {
-                    signers.contains(member) && !excluded.contains(&member)
+                    member != me && signers.contains(member) && !excluded.contains(&member)
                 };
                 if let Some((culprit, _)) = tally.claimed().iter().find(both) {
                     return Some((culprit, [other, ballot]));

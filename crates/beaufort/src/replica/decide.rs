@@ -60,11 +60,6 @@ impl<S: Scheme> Replica<S> {
         self.save();
     }
 
-    /// When the first key is due that waits for more votes.
-    pub(super) fn open_dues(&self) -> Option<Millis> {
-        self.dues.values().min().copied()
-    }
-
     /// Goes on with one key until something of it must be verified.
     fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
         loop {
@@ -92,13 +87,19 @@ impl<S: Scheme> Replica<S> {
             if cautious {
                 unsure.extend(instance.unverified());
             }
-            let double = instance.double_vote(cx.excluded);
+            let double = instance.double_vote(cx.me, cx.excluded);
             if let Some((_, ballots)) = double {
-                unsure.extend(
-                    ballots
-                        .into_iter()
-                        .filter(|ballot| !instance.tallies()[ballot].is_verified()),
-                );
+                if ballots
+                    .iter()
+                    .any(|ballot| !instance.tallies()[ballot].is_verified())
+                {
+                    unsure.extend(instance.unverified_until(ballots[0].round));
+                    unsure.extend(
+                        ballots
+                            .into_iter()
+                            .filter(|ballot| !instance.tallies()[ballot].is_verified()),
+                    );
+                }
             }
             if unsure.is_empty() {
                 if let Some((culprit, ballots)) = double {
@@ -222,7 +223,7 @@ impl<S: Scheme> Replica<S> {
             return;
         };
         let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        for source in culprits {
+        for source in &culprits {
             // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
             if source.vouched && *sifting > 0 {
                 self.exclude(source.member, Exclusion::FalseSignature);
@@ -235,6 +236,12 @@ impl<S: Scheme> Replica<S> {
         if again && !was_cautious {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
+        } else {
+            // They do not know that it is false, and take it for known here.
+            let unsure = culprits.iter().filter(|source| !source.vouched);
+            for source in unsure {
+                self.want(source.member, key);
+            }
         }
         self.touch(key);
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Exclusion, Output, Replica, known::PATIENCE};
+use super::{Exclusion, Output, Replica};
 use crate::{
     Digest, MemberId, Millis, Scheme,
     evidence::Signed,
@@ -34,6 +34,9 @@ const MAX_NAMED: usize = 512;
 /// How often views are told by name, in milliseconds.
 const NAMING: Millis = 1_000;
 
+/// How long after the last change of a key it is taken to be stuck, in milliseconds.
+const STUCK: Millis = 400;
+
 /// How far a key has come.
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
@@ -41,7 +44,7 @@ pub(super) struct Stage {
     step: Step,
     /// When it came there.
     since: Millis,
-    /// When anything changed.
+    /// When anything changed, or a neighbour was asked about it.
     changed: Millis,
 }
 
@@ -114,7 +117,7 @@ impl<S: Scheme> Replica<S> {
             self.touch(key);
         }
         self.decide(now);
-        self.tell(now, from, Some(&keys));
+        self.tell(now, from, &keys);
     }
 
     /// A neighbour says in which views it is.
@@ -143,7 +146,7 @@ impl<S: Scheme> Replica<S> {
                 behind.insert(key);
             }
         }
-        self.tell(now, from, Some(&behind));
+        self.tell(now, from, &behind);
         if !wanted.is_empty() {
             self.send(from, &Message::Want(wanted));
         }
@@ -171,10 +174,7 @@ impl<S: Scheme> Replica<S> {
         self.tell_milestones(now);
         if now >= self.next_round && !self.hot.is_empty() {
             self.next_round = now + self.settings.interval;
-            let mut left = self.settings.fanout;
-            for member in self.shuffled_peers() {
-                left -= usize::from(left > 0 && self.tell(now, member, None));
-            }
+            self.tell_votes(now);
             self.cool();
         }
         if now >= self.next_naming {
@@ -182,12 +182,6 @@ impl<S: Scheme> Replica<S> {
             self.name_decisions(now);
         }
         self.ask(now);
-    }
-
-    /// When there is something to tell again.
-    pub(super) fn next_telling(&self) -> Option<Millis> {
-        (!self.hot.is_empty() && !self.peers.is_empty())
-            .then(|| self.next_round.min(self.next_naming))
     }
 
     /// What has just come a step further goes to a few neighbours at once.
@@ -198,12 +192,13 @@ impl<S: Scheme> Replica<S> {
                 continue;
             };
             let (view, step) = (instance.view(), step(instance, self.members.quorum()));
-            let stage = self.stages.entry(key.clone()).or_insert(Stage {
+            let new = Stage {
                 view: 0,
                 step,
                 since: now,
                 changed: now,
-            });
+            };
+            let stage = self.stages.entry(key.clone()).or_insert(new);
             stage.changed = now;
             if (view, step) > (stage.view, stage.step) {
                 (stage.view, stage.step, stage.since) = (view, step, now);
@@ -212,10 +207,39 @@ impl<S: Scheme> Replica<S> {
         }
         let own = std::mem::take(&mut self.announced);
         for (index, member) in self.shuffled_peers().into_iter().enumerate() {
-            if index < self.settings.burst && !reached.is_empty() {
-                self.tell(now, member, Some(&reached));
-            } else if !own.is_empty() {
-                self.tell(now, member, Some(&own));
+            let keys = if index < self.settings.burst {
+                &reached
+            } else {
+                &own
+            };
+            self.tell(now, member, keys);
+        }
+    }
+
+    /// Votes go to neighbours drawn at random, as far as they are worth it.
+    fn tell_votes(&mut self, now: Millis) {
+        let mut left = self.settings.fanout;
+        for member in self.shuffled_peers() {
+            if left == 0 {
+                break;
+            }
+            let Some(peer) = self.peers.get(&member) else {
+                continue;
+            };
+            let worth = |key: &&Vec<u8>| {
+                let instance = self
+                    .instances
+                    .get(*key)
+                    .filter(|instance| instance.is_open());
+                instance.is_some_and(|instance| match peer.keys.get(*key) {
+                    Some(known) => known.is_worth(now, &self.members, instance),
+                    None => true,
+                })
+            };
+            let keys: BTreeSet<_> = self.hot.iter().filter(worth).cloned().collect();
+            if !keys.is_empty() {
+                self.tell(now, member, &keys);
+                left -= 1;
             }
         }
     }
@@ -236,7 +260,7 @@ impl<S: Scheme> Replica<S> {
                 let settled = self
                     .stages
                     .get(key)
-                    .is_none_or(|stage| now >= stage.since + PATIENCE);
+                    .is_none_or(|stage| now >= stage.since + STUCK);
                 let known = peer.of(key);
                 if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
                     known.enter(instance.view());
@@ -261,7 +285,7 @@ impl<S: Scheme> Replica<S> {
                 .instances
                 .get(key)
                 .filter(|instance| instance.is_open());
-            if now >= stage.changed + PATIENCE
+            if now >= stage.changed + STUCK
                 && views.len() < MAX_NAMED
                 && let Some(instance) = open
             {
@@ -276,29 +300,20 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// Sends a neighbour what is new to it: of these keys all, of all keys what is worth it. Returns whether there was
-    /// anything.
-    pub(super) fn tell(
-        &mut self,
-        now: Millis,
-        to: MemberId,
-        keys: Option<&BTreeSet<Vec<u8>>>,
-    ) -> bool {
+    /// Sends a neighbour what is new to it of some keys.
+    pub(super) fn tell(&mut self, now: Millis, to: MemberId, keys: &BTreeSet<Vec<u8>>) {
         // What this replica voted must not be forgotten once others know it.
         self.save();
         let Some(peer) = self.peers.get_mut(&to) else {
-            return false;
+            return;
         };
         let mut messages = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
-        for key in keys.unwrap_or(&self.hot) {
+        for key in keys {
             let Some(instance) = self.instances.get_mut(key) else {
                 continue;
             };
             let known = peer.of(key);
-            if keys.is_none() && !known.is_worth(now, &self.members, instance) {
-                continue;
-            }
             let Some((state, vouched)) = known.news(now, &self.scheme, &self.members, instance)
             else {
                 continue;
@@ -311,11 +326,9 @@ impl<S: Scheme> Replica<S> {
             }
         }
         messages.extend((!batch.is_empty()).then_some(batch));
-        let any = !messages.is_empty();
         for states in messages {
             self.send(to, &Message::States(states));
         }
-        any
     }
 
     /// Lets go of keys of which every neighbour knows everything.
@@ -353,21 +366,25 @@ impl<S: Scheme> Replica<S> {
     pub(super) fn start_over(&mut self, key: &[u8]) {
         let peers: Vec<_> = self.peers.keys().copied().collect();
         for member in peers {
-            if let Some(peer) = self.peers.get_mut(&member) {
-                peer.forget(key);
-            }
-            self.send(member, &Message::Want(vec![key.into()]));
+            self.want(member, key);
         }
         self.touch(key);
     }
 
+    /// Asks a neighbour for all that it knows of a key, once it has verified that.
+    pub(super) fn want(&mut self, from: MemberId, key: &[u8]) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.forget(key);
+            self.send(from, &Message::Want(vec![key.into()]));
+        }
+    }
+
     pub(super) fn send(&mut self, to: MemberId, message: &Message) {
         let bytes = wire::encode(message);
-        assert!(
-            bytes.len() <= MAX_MESSAGE,
-            "a message to a neighbour is cut to size before it is encoded"
-        );
-        self.outputs.push(Output::Send { to, bytes });
+        // Only a view with many of the longest values at once comes to that. It waits until one of them is decided.
+        if bytes.len() <= MAX_MESSAGE {
+            self.outputs.push(Output::Send { to, bytes });
+        }
     }
 
     pub(super) fn broadcast(&mut self, message: &Message) {

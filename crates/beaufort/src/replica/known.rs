@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// How long a neighbour is not told little news of a key, in milliseconds.
-pub(super) const PATIENCE: Millis = 400;
+const PATIENCE: Millis = 400;
 
 /// What a neighbour is known to have of a key.
 #[derive(Default)]
 pub(super) struct Known {
     view: u64,
     /// When it was last told anything of the key.
-    told: Millis,
+    told: Option<Millis>,
     votes: BTreeMap<Ballot, Signers>,
     values: BTreeSet<Digest>,
 }
@@ -160,22 +160,23 @@ impl Known {
             votes,
         };
         self.note(&state);
-        self.told = now;
+        self.told = Some(now);
         Some((state, vouched))
     }
 
-    /// Whether what the neighbour lacks is worth a message in a round of gossip.
+    /// Whether what the neighbour lacks of an open view is worth a message: at least half as many votes as it has, the
+    /// last ones of n - f, or anything it was not told of for long.
     pub fn is_worth<S: Scheme>(
         &self,
         now: Millis,
         members: &Members<S>,
         instance: &Instance<S>,
     ) -> bool {
-        if self.view < instance.view() {
-            // Decisions go out as milestones, and later by name.
-            return instance.is_open();
+        if self.view != instance.view() {
+            return self.view < instance.view();
         }
         let quorum = members.quorum();
+        let is_late = self.told.is_none_or(|told| now >= told + PATIENCE);
         let worth = |(ballot, tally): (&Ballot, &Tally<S>)| {
             let known = self.votes.get(ballot);
             let has = known.map_or(0, Signers::distinct);
@@ -185,8 +186,9 @@ impl Known {
                 .iter()
                 .filter(|&(member, _)| is_new(member))
                 .count();
-            let decides = tally.claimed().distinct() >= quorum;
-            has < quorum && more > 0 && (2 * more >= has || decides || now >= self.told + PATIENCE)
+            has < quorum
+                && more > 0
+                && (2 * more >= has || tally.claimed().distinct() >= quorum || is_late)
         };
         instance.tallies().iter().any(worth) || self.lacks_value(instance)
     }
@@ -206,7 +208,8 @@ impl Known {
             .any(|digest| !self.values.contains(digest))
     }
 
-    fn is_behind<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
+    /// Whether the neighbour lacks anything of the key.
+    pub fn is_behind<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
         let view = instance.view();
         if self.view != view {
             return self.view < view && (instance.entry().is_some() || instance.is_open());

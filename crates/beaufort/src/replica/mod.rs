@@ -110,10 +110,10 @@ pub enum SetError {
     Busy(usize),
 }
 
-/// Why a member's votes count for nothing here.
+/// Why this replica no longer talks to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exclusion {
-    /// It voted twice; others are shown.
+    /// It voted twice; others are shown, and its votes count for nothing.
     DoubleVote(Box<Evidence>),
     /// It sent what no honest replica sends.
     Invalid(Invalid),
@@ -132,7 +132,7 @@ pub struct Status {
     pub neighbours: Vec<MemberId>,
     /// Keys whose present view has proposals.
     pub open: usize,
-    /// Members whose votes do not count here, and why.
+    /// Members that this replica does not talk to, and why.
     pub excluded: Vec<(MemberId, Exclusion)>,
     /// Until when signatures are verified on arrival.
     pub cautious_until: Option<Millis>,
@@ -163,6 +163,7 @@ pub struct Replica<S: Scheme> {
     neighbours: Neighbours,
     proposals: Proposals,
     excluded: BTreeMap<MemberId, Exclusion>,
+    /// Those of them whose votes do not count.
     banned: BTreeSet<MemberId>,
     cautious_until: Option<Millis>,
     /// Keys of which neighbours were asked for everything again, and when.
@@ -329,13 +330,13 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
-        let flush = self.next_telling();
+        let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
+        let due = self.dues.values().min().copied();
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
-        let dues = self.open_dues();
         let stalled = self
             .has_waiting()
             .then(|| self.neighbours.stalled(self.settings.stall));
-        [flush, compare, dues, stalled, self.neighbours.next_wake()]
+        [round, due, compare, stalled, self.neighbours.next_wake()]
             .into_iter()
             .flatten()
             .min()
@@ -358,18 +359,25 @@ impl<S: Scheme> Replica<S> {
         (context, &mut self.instances)
     }
 
-    /// Stops counting a member's votes, and talking to it.
+    /// Stops talking to a member, and counting its votes if it can be shown to have voted twice.
     fn exclude(&mut self, member: MemberId, why: Exclusion) {
         if member == self.me || self.excluded.contains_key(&member) {
             return;
         }
+        // Others can be shown two votes. What only this replica saw must not change whose votes it counts, or it would
+        // never come to the same winner as they do.
         if let Exclusion::DoubleVote(evidence) = &why {
             self.outputs
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
+            self.banned.insert(member);
+        }
+        // Votes stop counting only where everybody honest comes to know why. Were it for what a member sent to this
+        // replica alone, replicas could count differently for ever, and never find the same winner.
+        if matches!(why, Exclusion::DoubleVote(_)) {
+            self.banned.insert(member);
         }
         self.excluded.insert(member, why);
-        self.banned.insert(member);
         if self.peers.remove(&member).is_some() {
             self.outputs.push(Output::Disconnect(member));
         }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Output, Replica, known::Peer};
+use super::{Exclusion, Output, Replica, known::Peer};
 use crate::{MemberId, Members, Millis, Scheme, wire::Message};
 
 /// The most connections at a time: what a browser carries well.
@@ -66,7 +66,9 @@ impl Neighbours {
 impl<S: Scheme> Replica<S> {
     /// A channel to a member is open: authenticated, ordered, and losing nothing while it lasts.
     pub fn connected(&mut self, now: Millis, member: MemberId) {
-        if member == self.me || self.members.key(member).is_none() || self.banned.contains(&member)
+        if member == self.me
+            || self.members.key(member).is_none()
+            || self.excluded.contains_key(&member)
         {
             return self.outputs.push(Output::Disconnect(member));
         }
@@ -81,6 +83,13 @@ impl<S: Scheme> Replica<S> {
         self.peers.insert(member, Peer::new(now));
         let neighbours = self.peers.keys().copied().collect();
         self.send(member, &Message::Neighbours(neighbours));
+        let evidence = self.excluded.values().filter_map(|why| match why {
+            Exclusion::DoubleVote(evidence) => Some(Message::Evidence(evidence.clone())),
+            _ => None,
+        });
+        for message in evidence.collect::<Vec<_>>() {
+            self.send(member, &message);
+        }
         self.compare_with(member);
         self.hot.extend(
             self.instances
@@ -159,7 +168,7 @@ impl<S: Scheme> Replica<S> {
         let free = |member: &MemberId| {
             *member != self.me
                 && !self.peers.contains_key(member)
-                && !self.banned.contains(member)
+                && !self.excluded.contains_key(member)
                 && !self.neighbours.dialling.contains_key(member)
                 && !self.neighbours.failed.contains_key(member)
         };

@@ -25,14 +25,19 @@ pub enum RecordError {
 }
 
 impl<S: Scheme> Replica<S> {
-    /// Keeps the keys that changed in a way that must not be forgotten.
+    /// Keeps the keys that changed in a way that must not be forgotten: before anything is sent, for a neighbour may
+    /// have been answered already with what is only now kept.
     pub(super) fn save(&mut self) {
-        for key in std::mem::take(&mut self.unsaved) {
-            if let Some(instance) = self.instances.get(&key) {
-                let record = wire::encode(&KeyState::new(&key, instance.kept(&self.scheme), true));
-                self.outputs.push(Output::Persist { key, record });
-            }
-        }
+        let (scheme, instances) = (&self.scheme, &self.instances);
+        let record = |key: Vec<u8>| {
+            let kept = instances.get(&key)?.kept(scheme);
+            let record = wire::encode(&KeyState::new(&key, kept, true));
+            Some(Output::Persist { key, record })
+        };
+        let records = std::mem::take(&mut self.unsaved)
+            .into_iter()
+            .filter_map(record);
+        self.outputs.splice(0..0, records);
     }
 
     /// Goes on with a key from what was kept of it.

@@ -64,7 +64,7 @@ impl<S: Scheme> Replica<S> {
         if !missing.is_empty() {
             self.send(from, &Message::Under(missing));
         }
-        self.tell(now, from, Some(&offered));
+        self.tell(now, from, &offered);
     }
 
     /// A neighbour wants what is below some paths.
@@ -81,7 +81,7 @@ impl<S: Scheme> Replica<S> {
         if !deeper.is_empty() {
             self.send(from, &Message::Compare(deeper));
         }
-        self.tell(now, from, Some(&offered));
+        self.tell(now, from, &offered);
     }
 
     /// The keys below a path, of which a neighbour is now to be told everything.
@@ -96,8 +96,13 @@ impl<S: Scheme> Replica<S> {
     /// Brings the tree up to date.
     pub(super) fn refresh_tree(&mut self) {
         for key in std::mem::take(&mut self.stale) {
-            if let Some(instance) = self.instances.get(&key) {
-                self.tree.set(&key, state_digest(instance));
+            match self.instances.get(&key) {
+                Some(instance) if instance.is_empty() => {
+                    self.instances.remove(&key);
+                    self.tree.remove(&key);
+                }
+                Some(instance) => self.tree.set(&key, state_digest(instance)),
+                None => {}
             }
         }
     }

@@ -5,13 +5,11 @@
 //! every submission of an honest replica that did not crash must settle, all honest replicas must come to the same
 //! state, and none of them may have excluded an honest one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use beaufort::{
-    Digest, Evidence, MemberId, Members, Scheme as _, Settings,
+    CertificateError, Digest, Evidence, Exclusion, MemberId, Members, Scheme as _, Settings,
+    Status,
     sim::{
         Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
         Setup, SiteId, Violation, World,
@@ -33,34 +31,28 @@ pub struct Chaos {
 }
 
 /// What must not be.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    Violation(Violation),
-    /// An honest replica excluded an honest member.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error("site {site} excluded {member:?}, which is honest: {why:?}")]
     Slander {
         site: SiteId,
         member: MemberId,
+        why: Exclusion,
     },
-    /// Evidence that shows nothing.
+    #[error("evidence against an honest member, or none at all: {0:?}")]
     Evidence(Evidence),
-    /// A submission was refused that should not be.
+    #[error("a submission was refused: {0}")]
     Refused(String),
-    /// An entry's certificate does not hold.
-    Certificate(String),
-    /// These submissions did not settle, or replicas ended differently.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    #[error("not settled or not the same everywhere: {pending:?}; replicas ended as {ends:#?}")]
     Stuck {
-        pending: Vec<(u64, SiteId)>,
-        roots: BTreeMap<SiteId, Option<Digest>>,
+        /// Each with where it was made.
+        pending: BTreeMap<u64, SiteId>,
+        ends: Vec<(Option<Digest>, Option<Status>)>,
     },
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Violation(violation) => violation.fmt(f),
-            other => fmt::Debug::fmt(other, f),
-        }
-    }
 }
 
 struct Run<'a> {
@@ -175,14 +167,13 @@ impl Run<'_> {
                 return self.check_exclusions();
             }
         }
-        let pending = self
-            .pending
-            .iter()
-            .map(|(&submission, &site)| (submission, site))
+        let honest = self.honest();
+        let ends = honest
+            .map(|site| (self.world.root(site), self.world.status(site)))
             .collect();
         Err(Failure::Stuck {
-            pending,
-            roots: self.roots(),
+            pending: self.pending.clone(),
+            ends,
         })
     }
 
@@ -199,8 +190,8 @@ impl Run<'_> {
                 .excluded
                 .iter()
                 .find(|(member, _)| self.is_honest(usize::from(member.0)));
-            if let Some(&(member, _)) = slandered {
-                return Err(Failure::Slander { site, member });
+            if let Some((member, why)) = slandered.cloned() {
+                return Err(Failure::Slander { site, member, why });
             }
         }
         Ok(())
@@ -248,13 +239,9 @@ impl Run<'_> {
             }
             match notice {
                 Notice::Committed { key, entry } => {
-                    self.agreement
-                        .decided(site, &key, &entry)
-                        .map_err(Failure::Violation)?;
-                    let proof = entry
-                        .certificate
-                        .verify(&Additive::default(), &self.members, &key);
-                    proof.map_err(|error| Failure::Certificate(error.to_string()))?;
+                    self.agreement.decided(site, &key, &entry)?;
+                    let scheme = Additive::default();
+                    entry.certificate.verify(&scheme, &self.members, &key)?;
                 }
                 Notice::Settled { submission, .. } => {
                     self.pending.remove(&submission);
