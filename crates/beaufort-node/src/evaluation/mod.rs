@@ -191,7 +191,7 @@ fn run_all(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
         }
     };
     thread::scope(|scope| {
-        (0..threads).for_each(|_| drop(scope.spawn(&work)));
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
     });
     let mut done = done
         .into_inner()
