@@ -7,13 +7,12 @@ use crate::{Millis, Rule};
 pub struct Settings {
     /// How many connections a replica opens by its own choice; it accepts more (section 4.1: seven performed best).
     pub degree: usize,
-    /// How long a replica that is busy gathers what arrives before it decides and tells its neighbours, in
-    /// milliseconds.
+    /// How long votes are gathered before they go to neighbours, in milliseconds.
     pub interval: Millis,
-    /// To how many neighbours a proposal that was not known goes at once.
+    /// To how many neighbours votes go each time.
+    pub fanout: usize,
+    /// To how many neighbours a new proposal, n - f votes or a decision go at once.
     pub burst: usize,
-    /// To how many neighbours that did not take part a certificate goes at once.
-    pub spread: usize,
     /// How long a split round waits for more votes at first, in milliseconds.
     pub linger: Millis,
     /// How long a proposal may make no progress before neighbours are exchanged, in milliseconds.
@@ -32,9 +31,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             degree: 7,
-            interval: 40,
+            interval: 60,
+            fanout: 1,
             burst: 3,
-            spread: 1,
             linger: 400,
             stall: 3_000,
             renewal: 60_000,

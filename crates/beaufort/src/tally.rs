@@ -7,7 +7,7 @@
 
 use crate::{Claim, Digest, MemberId, Scheme, Signature, Signers};
 
-/// The most sums that wait to be verified; of more, the one with the fewest signers is left out.
+/// The most sums that wait to be verified; of more, two are made one.
 const MAX_PARTS: usize = 16;
 
 /// Where signatures came from.
@@ -20,11 +20,10 @@ pub(crate) struct Source {
 }
 
 /// Signatures as a neighbour sent them.
-#[derive(Clone, Debug)]
-struct Part {
+#[derive(Clone)]
+struct Part<P> {
     from: Source,
-    signers: Signers,
-    signature: Signature,
+    sum: Sum<P>,
 }
 
 /// A sum that is ready to be added to.
@@ -38,7 +37,7 @@ pub(crate) struct Sum<P> {
 pub(crate) struct Tally<S: Scheme> {
     /// Verified, or signed by this replica itself.
     verified: Option<Sum<S::Point>>,
-    parts: Vec<Part>,
+    parts: Vec<Part<S::Point>>,
     /// Everybody in any of these, once.
     claimed: Signers,
     /// What is verified and the first of the parts, as one sum.
@@ -98,24 +97,34 @@ impl<S: Scheme> Tally<S> {
             .map(|sum| (sum.signers.clone(), scheme.encode(&sum.point)))
     }
 
-    /// Takes what a neighbour sent, where it names somebody new. Returns whether it does.
-    pub fn merge(&mut self, from: Source, signers: &Signers, signature: Signature) -> bool {
-        if !signers.exceeds(&self.claimed) {
-            return false;
-        }
-        self.claimed.unite(signers);
-        self.parts.push(Part {
-            from,
-            signers: signers.clone(),
-            signature,
-        });
+    /// Whether a neighbour's votes name anybody new.
+    pub fn wants(&self, signers: &Signers) -> bool {
+        signers.exceeds(&self.claimed)
+    }
+
+    /// Takes what a neighbour sent.
+    pub fn merge(&mut self, scheme: &S, from: Source, sum: Sum<S::Point>) {
+        self.claimed.unite(&sum.signers);
+        self.parts.push(Part { from, sum });
         if self.parts.len() > MAX_PARTS {
-            self.parts
-                .sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
-            self.parts.pop();
-            self.start_over();
+            self.fold(scheme);
         }
-        true
+    }
+
+    /// Makes one part of the two with the fewest signers. Where they came from matters no more: nobody answers for both.
+    fn fold(&mut self, scheme: &S) {
+        self.parts
+            .sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
+        if let (Some(one), Some(other)) = (self.parts.pop(), self.parts.pop()) {
+            let mut sum = one.sum;
+            extend(scheme, &mut sum, other.sum);
+            let from = Source {
+                vouched: false,
+                ..one.from
+            };
+            self.parts.push(Part { from, sum });
+        }
+        self.start_over();
     }
 
     /// Adds what is known to hold: this replica's own vote, or a sum that was verified elsewhere.
@@ -166,21 +175,9 @@ impl<S: Scheme> Tally<S> {
         scheme: &S,
         holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
     ) -> Vec<Source> {
-        let mut sums = Vec::new();
+        let parts = std::mem::take(&mut self.parts);
         let mut culprits = Vec::new();
-        for part in self.parts.drain(..) {
-            match scheme.decode(&part.signature) {
-                Some(point) => sums.push((
-                    part.from,
-                    Sum {
-                        signers: part.signers,
-                        point,
-                    },
-                )),
-                None => culprits.push(part.from),
-            }
-        }
-        halve(scheme, &sums, holds, &mut self.verified, &mut culprits);
+        halve(scheme, &parts, holds, &mut self.verified, &mut culprits);
         self.start_over();
         culprits.sort();
         culprits.dedup();
@@ -196,43 +193,22 @@ impl<S: Scheme> Tally<S> {
         self.verified.is_some()
     }
 
-    /// Adds the parts that came since the last time, the largest first, so that few need be decoded. One that names
-    /// nobody new by then is kept all the same: if the sum turns out bad, it may be the one that holds.
+    /// Adds the parts that came since the last time, the largest first. One that names nobody new by then is kept all
+    /// the same: if the sum turns out bad, it may be the one that holds.
     fn consolidate(&mut self, scheme: &S) {
         if self.total.is_none() {
             self.total = self.verified.clone();
         }
-        self.parts[self.added..].sort_by_key(|part| std::cmp::Reverse(part.signers.distinct()));
-        let mut unreadable = false;
-        for part in &self.parts[self.added..] {
-            if self
-                .total
-                .as_ref()
-                .is_some_and(|sum| !part.signers.exceeds(&sum.signers))
-            {
-                continue;
-            }
-            let Some(point) = scheme.decode(&part.signature) else {
-                unreadable = true;
-                continue;
-            };
-            let sum = Sum {
-                signers: part.signers.clone(),
-                point,
-            };
+        self.parts[self.added..].sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
+        for Part { sum, .. } in &self.parts[self.added..] {
             match &mut self.total {
-                Some(total) => extend(scheme, total, sum),
-                None => self.total = Some(sum),
+                Some(total) if !sum.signers.exceeds(&total.signers) => continue,
+                Some(total) => extend(scheme, total, sum.clone()),
+                None => self.total = Some(sum.clone()),
             }
             self.encoded = None;
         }
         self.added = self.parts.len();
-        if unreadable {
-            self.parts
-                .retain(|part| scheme.decode(&part.signature).is_some());
-            self.added = self.parts.len();
-            self.reclaim();
-        }
     }
 
     /// Makes the sum anew from what there is.
@@ -247,7 +223,7 @@ impl<S: Scheme> Tally<S> {
             self.claimed.unite(&sum.signers);
         }
         for part in &self.parts {
-            self.claimed.unite(&part.signers);
+            self.claimed.unite(&part.sum.signers);
         }
     }
 }
@@ -262,36 +238,37 @@ fn extend<S: Scheme>(scheme: &S, sum: &mut Sum<S::Point>, more: Sum<S::Point>) {
     }
 }
 
-/// Finds the sums that hold by halving, and adds them to `good`.
+/// Finds the parts that hold by halving, and adds them to `good`.
 fn halve<S: Scheme>(
     scheme: &S,
-    sums: &[(Source, Sum<S::Point>)],
+    parts: &[Part<S::Point>],
     holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
     good: &mut Option<Sum<S::Point>>,
     culprits: &mut Vec<Source>,
 ) {
-    let Some(((_, first), others)) = sums.split_first() else {
+    let Some((first, others)) = parts.split_first() else {
         return;
     };
-    let mut whole = first.clone();
-    for (_, sum) in others {
-        extend(scheme, &mut whole, sum.clone());
+    let mut whole = first.sum.clone();
+    for part in others {
+        extend(scheme, &mut whole, part.sum.clone());
     }
     if holds(&whole.signers, &whole.point) {
         match good {
             Some(good) => extend(scheme, good, whole),
             None => *good = Some(whole),
         }
-    } else if let [(from, _)] = sums {
-        culprits.push(*from);
+    } else if others.is_empty() {
+        culprits.push(first.from);
     } else {
-        let (first, second) = sums.split_at(sums.len() / 2);
-        halve(scheme, first, holds, good, culprits);
-        halve(scheme, second, holds, good, culprits);
+        let (one, other) = parts.split_at(parts.len() / 2);
+        halve(scheme, one, holds, good, culprits);
+        halve(scheme, other, holds, good, culprits);
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::{
@@ -324,7 +301,7 @@ mod tests {
         }
 
         /// The sum of some members' signatures, on this message or on another.
-        fn sum(&self, message: &Digest, who: &[u16]) -> (Signers, Signature) {
+        fn sum(&self, message: &Digest, who: &[u16]) -> Sum<Point> {
             let mut signers = Signers::none(MEMBERS.into());
             let mut sum: Option<Point> = None;
             for &member in who {
@@ -337,7 +314,10 @@ mod tests {
                     None => sum = Some(point),
                 }
             }
-            (signers, Bls.encode(&sum.unwrap()))
+            Sum {
+                signers,
+                point: sum.unwrap(),
+            }
         }
 
         fn holds(&self, signers: &Signers, signature: &Point) -> bool {
@@ -366,8 +346,7 @@ mod tests {
         let world = World::new();
         let mut tally = Tally::<Bls>::new(MEMBERS.into());
         for who in [&[0, 1][..], &[1, 2, 3], &[3], &[4, 0], &[5, 6, 4]] {
-            let (signers, signature) = world.sum(&MESSAGE, who);
-            tally.merge(from(who[0]), &signers, signature);
+            tally.merge(&Bls, from(who[0]), world.sum(&MESSAGE, who));
         }
         assert_eq!(tally.claimed().distinct(), 7);
         let claim = tally.claim(&Bls, &MESSAGE).unwrap();
@@ -382,10 +361,9 @@ mod tests {
     fn who_brings_nobody_new_changes_nothing() {
         let world = World::new();
         let mut tally = Tally::<Bls>::new(MEMBERS.into());
-        let (signers, signature) = world.sum(&MESSAGE, &[0, 1, 2]);
-        assert!(tally.merge(from(0), &signers, signature));
-        let (signers, signature) = world.sum(&MESSAGE, &[1, 2]);
-        assert!(!tally.merge(from(1), &signers, signature));
+        tally.merge(&Bls, from(0), world.sum(&MESSAGE, &[0, 1, 2]));
+        assert!(!tally.wants(&world.sum(&MESSAGE, &[1, 2]).signers));
+        assert!(tally.wants(&world.sum(&MESSAGE, &[2, 3]).signers));
     }
 
     #[test]
@@ -400,8 +378,7 @@ mod tests {
             (4, [9; 32]),
             (5, MESSAGE),
         ] {
-            let (signers, signature) = world.sum(&message, &[member]);
-            tally.merge(from(member), &signers, signature);
+            tally.merge(&Bls, from(member), world.sum(&message, &[member]));
         }
         let claim = tally.claim(&Bls, &MESSAGE).unwrap();
         assert!(!world.holds(claim.signers, claim.signature));
@@ -416,10 +393,8 @@ mod tests {
     fn a_false_sum_of_many_does_not_hide_a_true_one_of_few() {
         let world = World::new();
         let mut tally = Tally::<Bls>::new(MEMBERS.into());
-        let (signers, signature) = world.sum(&MESSAGE, &[0, 1]);
-        tally.merge(from(0), &signers, signature);
-        let (signers, signature) = world.sum(&[8; 32], &[0, 1, 2, 3, 4]);
-        tally.merge(from(7), &signers, signature);
+        tally.merge(&Bls, from(0), world.sum(&MESSAGE, &[0, 1]));
+        tally.merge(&Bls, from(7), world.sum(&[8; 32], &[0, 1, 2, 3, 4]));
         tally.total(&Bls).unwrap();
         let culprits = tally.sift(&Bls, &mut |signers, point| world.holds(signers, point));
         assert_eq!(culprits, [from(7)]);

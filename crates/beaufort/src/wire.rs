@@ -17,7 +17,7 @@ use crate::{
 /// The longest key, in bytes.
 pub const MAX_KEY: usize = 256;
 /// The longest value, in bytes.
-pub const MAX_VALUE: usize = 64 * 1024;
+pub const MAX_VALUE: usize = 16 * 1024;
 /// The longest message, in bytes: what a data channel carries in every browser.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
@@ -279,6 +279,7 @@ impl Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use proptest::prelude::*;
 

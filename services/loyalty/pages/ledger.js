@@ -95,8 +95,8 @@ export class Ledger extends EventTarget {
       const { entry } = await this.#store.set(key, value);
       this.#take(entry, Date.now());
     } catch (error) {
-      // The rules refuse what no longer fits what is there; anything else is for the caller.
-      if (!/access control/.test(error.message)) throw error;
+      // The rules refuse what no longer fits what is there: see below.
+      if (!/access control/.test(error.message)) return error.message;
     }
     const now = await this.#store.get(key);
     if (now && same(now.value, value)) return null;

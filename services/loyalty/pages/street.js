@@ -30,7 +30,7 @@ class Street {
 
   /** What people call a holder: a shop's name, and of a customer's code what is enough to tell customers apart. */
   nameOf(holder) {
-    return this.shop(holder)?.name ?? `customer ${holder.slice(0, 4)}`;
+    return this.shop(holder)?.name ?? `Customer ${holder.slice(0, 4)}`;
   }
 }
 

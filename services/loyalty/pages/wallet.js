@@ -98,7 +98,7 @@ class Wallet {
     at("request-warning").hidden = !warning;
     at("answer").hidden = true;
     at("request").hidden = false;
-    at("request").scrollIntoView({ block: "start" });
+    scrollTo({ top: 0, behavior: "smooth" });
   }
 
   #sign() {

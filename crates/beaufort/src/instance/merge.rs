@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
-    Certificate, MemberId, Members, Scheme, Signers, digest,
+    Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    tally::{Source, Tally},
+    tally::{Source, Sum, Tally},
     vote::{Ballot, Phase},
 };
 
@@ -93,8 +93,20 @@ impl<S: Scheme> Instance<S> {
                 .or_insert_with(|| vote.signers.clone())
                 .unite(&vote.signers);
         }
+        let refused = |value: &Digest| {
+            let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
+            let is_it = |new: &&Option<Vec<u8>>| digest::value(new.as_deref()) == *value;
+            match self.proposals.get(value) {
+                Some(proposal) => !proposal.allowed,
+                None => state
+                    .proposals
+                    .iter()
+                    .find(is_it)
+                    .is_some_and(|new| !cx.access.allows(&self.key, old, new.as_deref())),
+            }
+        };
         if state.whole
-            && let Err(invalid) = validity::check(&votes, n, quorum)
+            && let Err(invalid) = validity::check(&votes, n, quorum, &refused)
         {
             return Merged::Invalid(invalid);
         }
@@ -104,7 +116,7 @@ impl<S: Scheme> Instance<S> {
                 .or_insert_with(|| tally.claimed().clone())
                 .unite(tally.claimed());
         }
-        if !state.whole && validity::check(&votes, n, quorum).is_err() {
+        if !state.whole && validity::check(&votes, n, quorum, &refused).is_err() {
             return Merged::Incomplete;
         }
         self.spare(cx, &mut votes);
@@ -120,7 +132,7 @@ impl<S: Scheme> Instance<S> {
     fn spare(&self, cx: &Context<'_, S>, votes: &mut validity::Votes) {
         let mut without = votes.clone();
         without.retain(|ballot, signers| self.tallies.contains_key(ballot) || counts(cx, signers));
-        let is_valid = validity::check(&without, cx.members.len(), cx.members.quorum()).is_ok();
+        let is_valid = self.is_valid(&without, cx.members);
         if without.len() < votes.len() && is_valid {
             *votes = without;
         }
@@ -134,21 +146,33 @@ impl<S: Scheme> Instance<S> {
         state: State,
         wanted: &validity::Votes,
     ) -> Merged {
-        let mut news = false;
+        // Honest replicas send sums that they can read themselves. All are read before any is merged, for a part of a
+        // valid state may not be valid.
+        let mut sums = Vec::new();
         for Signed {
             ballot,
             signers,
             signature,
         } in state.votes
         {
-            if !wanted.contains_key(&ballot) {
-                continue;
+            let is_new = self
+                .tallies
+                .get(&ballot)
+                .is_none_or(|tally| tally.wants(&signers));
+            if wanted.contains_key(&ballot) && is_new {
+                let Some(point) = cx.scheme.decode(&signature) else {
+                    return Merged::Invalid(Invalid::Unreadable);
+                };
+                sums.push((ballot, Sum { signers, point }));
             }
+        }
+        let mut news = !sums.is_empty();
+        for (ballot, sum) in sums {
             let tally = self
                 .tallies
                 .entry(ballot)
                 .or_insert_with(|| Tally::new(cx.members.len()));
-            news |= tally.merge(from, &signers, signature);
+            tally.merge(cx.scheme, from, sum);
         }
         for value in state.proposals {
             let digest = digest::value(value.as_deref());
@@ -245,12 +269,21 @@ impl<S: Scheme> Instance<S> {
             .collect();
         votes.insert(*ballot, tally.claimed().clone());
         let late = ballot.phase == Phase::PreCommit && ballot.round > 0;
-        let holds = !late || validity::check(&votes, cx.members.len(), cx.members.quorum()).is_ok();
+        let holds = !late || self.is_valid(&votes, cx.members);
         if !holds {
             self.forget_unverified();
         } else if let Some(tally) = self.tallies.get_mut(ballot) {
             tally.confirm(cx.scheme);
         }
+    }
+
+    fn is_valid(&self, votes: &validity::Votes, members: &Members<S>) -> bool {
+        let refused = |value: &Digest| {
+            self.proposals
+                .get(value)
+                .is_some_and(|proposal| !proposal.allowed)
+        };
+        validity::check(votes, members.len(), members.quorum(), &refused).is_ok()
     }
 
     /// Drops all votes that are not known to hold, and values that nobody is known to have voted for.
@@ -281,7 +314,7 @@ impl<S: Scheme> Instance<S> {
             let before = tally.clone();
             culprits = tally.sift(scheme, holds);
             let votes: validity::Votes = self.verified().collect();
-            if validity::check(&votes, members.len(), members.quorum()).is_err() {
+            if !self.is_valid(&votes, members) {
                 self.tallies.insert(*ballot, before);
             }
         }

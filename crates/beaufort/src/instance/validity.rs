@@ -38,6 +38,9 @@ pub enum Invalid {
     /// A vote for a value that does not come with it.
     #[error("a vote in round {0} is for a value that its sender does not show")]
     Unseen(u32),
+    /// Signatures that are no points of the curve.
+    #[error("signatures that cannot be read")]
+    Unreadable,
     /// An entry whose certificate is not one.
     #[error("an entry that its certificate does not prove")]
     Certificate,
@@ -46,8 +49,14 @@ pub enum Invalid {
 /// Who is said to have voted for what.
 pub(crate) type Votes = BTreeMap<Ballot, Signers>;
 
-/// Checks that votes can be an honest replica's, in a network of `n` members of which `quorum` decide.
-pub(crate) fn check(votes: &Votes, n: usize, quorum: usize) -> Result<(), Invalid> {
+/// Checks that votes can be an honest replica's, in a network of `n` members of which `quorum` decide, with access
+/// control that refuses some values: those cannot win, whatever votes they have.
+pub(crate) fn check(
+    votes: &Votes,
+    n: usize,
+    quorum: usize,
+    refused: &dyn Fn(&Digest) -> bool,
+) -> Result<(), Invalid> {
     if votes.values().any(|signers| signers.members() != n) {
         return Err(Invalid::OtherMembers);
     }
@@ -90,7 +99,7 @@ pub(crate) fn check(votes: &Votes, n: usize, quorum: usize) -> Result<(), Invali
             if values(votes, round - 1).count() < 2 {
                 return Err(Invalid::Needless(round));
             }
-            if !could_win(votes, ballot, quorum) {
+            if !could_win(votes, ballot, quorum, refused) {
                 return Err(Invalid::Unsupported(round));
             }
         }
@@ -113,16 +122,26 @@ fn values(votes: &Votes, round: u32) -> impl Iterator<Item = (Digest, usize)> {
 
 /// Whether some replica that knew a part of these votes could have taken a value for the winner: because n - f had
 /// voted for it in an earlier round, or because it won among some n - f votes of round 0.
-fn could_win(votes: &Votes, ballot: &Ballot, quorum: usize) -> bool {
+fn could_win(
+    votes: &Votes,
+    ballot: &Ballot,
+    quorum: usize,
+    refused: &dyn Fn(&Digest) -> bool,
+) -> bool {
     let locked =
         |round| values(votes, round).any(|(value, votes)| value == ballot.value && votes >= quorum);
     let Some((_, support)) = values(votes, 0).find(|&(value, _)| value == ballot.value) else {
         return false;
     };
-    // Against each other value, as many votes may be known as still lose.
-    let losing = |(value, votes): (Digest, usize)| match value == ballot.value {
-        true => support,
-        false => votes.min(support - usize::from(value > ballot.value)),
+    // Against each other value, as many votes may be known as still lose; against one that cannot win, all.
+    let losing = |(value, votes): (Digest, usize)| {
+        if value == ballot.value {
+            support
+        } else if refused(&value) {
+            votes
+        } else {
+            votes.min(support - usize::from(value > ballot.value))
+        }
     };
     values(votes, 0).map(losing).sum::<usize>() >= quorum || (0..ballot.round).any(locked)
 }

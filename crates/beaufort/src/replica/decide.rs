@@ -88,18 +88,21 @@ impl<S: Scheme> Replica<S> {
                 unsure.extend(instance.unverified());
             }
             let double = instance.double_vote(cx.me, cx.excluded);
-            if let Some((_, ballots)) = double {
-                if ballots
+            let both_hold = |ballots: [Ballot; 2]| {
+                ballots
                     .iter()
-                    .any(|ballot| !instance.tallies()[ballot].is_verified())
-                {
-                    unsure.extend(instance.unverified_until(ballots[0].round));
-                    unsure.extend(
-                        ballots
-                            .into_iter()
-                            .filter(|ballot| !instance.tallies()[ballot].is_verified()),
-                    );
-                }
+                    .all(|ballot| instance.tallies()[ballot].is_verified())
+            };
+            if let Some((_, ballots)) = double
+                && !both_hold(ballots)
+            {
+                // What they rest on is verified with them, for what is kept must be able to stand by itself.
+                unsure.extend(instance.unverified_until(ballots[0].round));
+                unsure.extend(
+                    ballots
+                        .into_iter()
+                        .filter(|ballot| !instance.tallies()[ballot].is_verified()),
+                );
             }
             if unsure.is_empty() {
                 if let Some((culprit, ballots)) = double {

@@ -1,22 +1,21 @@
 //! Telling neighbours what is new to them.
 //!
-//! What is new reaches the others in four ways, each as cheap as it can be:
+//! What is new reaches the others in three ways:
 //!
-//! - **Proposals at once**, to some neighbours drawn at random; this replica's own to all.
-//! - **Votes uphill.** Of each key they go to the neighbour that has most votes of those that were heard of it, at first
-//!   the one that told of the proposal: so they meet soon, near the proposer, and each is sent few times. Where nothing
-//!   comes of it, because that neighbour is gone or holds back, they go to others, drawn at random.
-//! - **Certificates downhill**: n - f votes for a value, and decisions, go at once to all neighbours that took part, and
-//!   to some more at random.
+//! - **Milestones at once.** A proposal that was not known, n - f votes for a value, a decision: each goes to a few
+//!   neighbours, drawn at random, without delay; this replica's own proposals go to all.
+//! - **Votes in rounds.** Every [`Settings::interval`](crate::Settings::interval) a neighbour or a few, drawn anew, get
+//!   what was added up since, as far as it is worth a message. The others get it later with what arrived in between, or
+//!   have it from elsewhere by then.
 //! - **Views by name.** Whoever may not have heard of a decision after a while is told the key and its view only, and
 //!   asks for the rest if need be. A replica that hears nothing more of a view names it, too, and is told if others are
 //!   further.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Exclusion, Output, Replica, known::Known};
+use super::{Exclusion, Output, Replica};
 use crate::{
     Digest, MemberId, Millis, Scheme,
     evidence::Signed,
@@ -36,13 +35,7 @@ const MAX_NAMED: usize = 512;
 const NAMING: Millis = 1_000;
 
 /// How long after the last change of a key it is taken to be stuck, in milliseconds.
-const STUCK: Millis = 300;
-
-/// How long votes for a neighbour that was told of the same key are gathered, in milliseconds.
-const GATHER: Millis = 100;
-
-/// Which keys to tell whom of.
-type Plan = BTreeMap<MemberId, BTreeSet<Vec<u8>>>;
+const STUCK: Millis = 400;
 
 /// How far a key has come.
 #[derive(Clone, Copy)]
@@ -51,10 +44,8 @@ pub(super) struct Stage {
     step: Step,
     /// When it came there.
     since: Millis,
-    /// When anything changed.
+    /// When anything changed, or a neighbour was asked about it.
     changed: Millis,
-    /// When a neighbour was asked about it.
-    asked: Millis,
 }
 
 /// Where in a view.
@@ -82,7 +73,7 @@ impl<S: Scheme> Replica<S> {
                 .iter()
                 .all(|vote| vote.signers.members() == self.members.len())
             {
-                peer.of(&key).hear(&state);
+                peer.of(&key).note(&state);
             }
             // What a member alone signed it answers for itself.
             let alone = |vote: &Signed| vote.signers.distinct() == 1 && vote.signers.contains(from);
@@ -175,18 +166,17 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// Tells neighbours what it is time to tell them, each in one message.
+    /// Tells neighbours what it is time to tell them.
     pub(super) fn gossip(&mut self, now: Millis) {
         if self.peers.is_empty() {
             return;
         }
-        let mut plan = Plan::new();
-        self.plan_milestones(now, &mut plan);
-        self.plan_votes(now, &mut plan);
-        for (member, keys) in plan {
-            self.tell(now, member, &keys);
+        self.tell_milestones(now);
+        if now >= self.next_round && !self.hot.is_empty() {
+            self.next_round = now + self.settings.interval;
+            self.tell_votes(now);
+            self.cool();
         }
-        self.cool();
         if now >= self.next_naming {
             self.next_naming = now + NAMING;
             self.name_decisions(now);
@@ -194,10 +184,9 @@ impl<S: Scheme> Replica<S> {
         self.ask(now);
     }
 
-    /// What has just come a step further is told at once.
-    fn plan_milestones(&mut self, now: Millis, plan: &mut Plan) {
-        let own = std::mem::take(&mut self.announced);
-        let peers = self.shuffled_peers();
+    /// What has just come a step further goes to a few neighbours at once.
+    fn tell_milestones(&mut self, now: Millis) {
+        let mut reached = BTreeSet::new();
         for key in std::mem::take(&mut self.fresh) {
             let Some(instance) = self.instances.get(&key) else {
                 continue;
@@ -208,75 +197,49 @@ impl<S: Scheme> Replica<S> {
                 step,
                 since: now,
                 changed: now,
-                asked: now,
             };
             let stage = self.stages.entry(key.clone()).or_insert(new);
-            (stage.changed, stage.asked) = (now, now);
-            let is_own = own.contains(&key);
-            if (view, step) <= (stage.view, stage.step) && !is_own {
-                continue;
+            stage.changed = now;
+            if (view, step) > (stage.view, stage.step) {
+                (stage.view, stage.step, stage.since) = (view, step, now);
+                reached.insert(key);
             }
-            (stage.view, stage.step, stage.since) = (view, step, now);
-            // A certificate's way back is the votes' way here.
-            let of = if step == Step::Begun { view - 1 } else { view };
-            let mut drawn = if step == Step::Proposed {
-                self.settings.burst
+        }
+        let own = std::mem::take(&mut self.announced);
+        for (index, member) in self.shuffled_peers().into_iter().enumerate() {
+            let keys = if index < self.settings.burst {
+                &reached
             } else {
-                self.settings.spread
+                &own
             };
-            for &member in &peers {
-                let Some(peer) = self
-                    .peers
-                    .get_mut(&member)
-                    .filter(|peer| peer.is_behind(&self.members, &key, instance))
-                else {
-                    continue;
-                };
-                let took_part = step != Step::Proposed && peer.of(&key).takes_part(of);
-                if is_own || took_part || drawn > 0 {
-                    drawn = drawn.saturating_sub(usize::from(!took_part));
-                    plan.entry(member).or_default().insert(key.clone());
-                }
-            }
+            self.tell(now, member, keys);
         }
     }
 
-    /// Votes go to the neighbour that has most of them, or to another where that leads nowhere.
-    fn plan_votes(&mut self, now: Millis, plan: &mut Plan) {
-        let others = self.shuffled_peers();
-        for key in &self.hot {
-            let Some(instance) = self
-                .instances
-                .get(key)
-                .filter(|instance| instance.is_open())
-            else {
+    /// Votes go to neighbours drawn at random, as far as they are worth it.
+    fn tell_votes(&mut self, now: Millis) {
+        let mut left = self.settings.fanout;
+        for member in self.shuffled_peers() {
+            if left == 0 {
+                break;
+            }
+            let Some(peer) = self.peers.get(&member) else {
                 continue;
             };
-            let is_stuck = self
-                .stages
-                .get(key)
-                .is_some_and(|stage| now >= stage.changed + STUCK);
-            let uphill = self.peers.iter().filter_map(|(&member, peer)| {
-                let known = peer
-                    .keys
-                    .get(key)
-                    .filter(|known| known.takes_part(instance.view()))?;
-                Some((known.votes(), member))
-            });
-            let member = match uphill.max().filter(|_| !is_stuck) {
-                Some((_, member)) => Some(member),
-                None if is_stuck => others
-                    .iter()
-                    .copied()
-                    .find(|member| self.peers[member].is_behind(&self.members, key, instance)),
-                None => None,
+            let worth = |key: &&Vec<u8>| {
+                let instance = self
+                    .instances
+                    .get(*key)
+                    .filter(|instance| instance.is_open());
+                instance.is_some_and(|instance| match peer.keys.get(*key) {
+                    Some(known) => known.is_worth(now, &self.members, instance),
+                    None => true,
+                })
             };
-            let waits =
-                |known: &Known| !is_stuck && known.was_told_since(now.saturating_sub(GATHER));
-            if let Some(member) = member
-                && !self.peers[&member].keys.get(key).is_some_and(waits)
-            {
-                plan.entry(member).or_default().insert(key.clone());
+            let keys: BTreeSet<_> = self.hot.iter().filter(worth).cloned().collect();
+            if !keys.is_empty() {
+                self.tell(now, member, &keys);
+                left -= 1;
             }
         }
     }
@@ -322,11 +285,11 @@ impl<S: Scheme> Replica<S> {
                 .instances
                 .get(key)
                 .filter(|instance| instance.is_open());
-            if now >= stage.asked + STUCK
+            if now >= stage.changed + STUCK
                 && views.len() < MAX_NAMED
                 && let Some(instance) = open
             {
-                stage.asked = now;
+                stage.changed = now;
                 views.push((key.clone(), instance.view()));
             }
         }
@@ -418,11 +381,10 @@ impl<S: Scheme> Replica<S> {
 
     pub(super) fn send(&mut self, to: MemberId, message: &Message) {
         let bytes = wire::encode(message);
-        assert!(
-            bytes.len() <= MAX_MESSAGE,
-            "a message to a neighbour is cut to size before it is encoded"
-        );
-        self.outputs.push(Output::Send { to, bytes });
+        // Only a view with many of the longest values at once comes to that. It waits until one of them is decided.
+        if bytes.len() <= MAX_MESSAGE {
+            self.outputs.push(Output::Send { to, bytes });
+        }
     }
 
     pub(super) fn broadcast(&mut self, message: &Message) {

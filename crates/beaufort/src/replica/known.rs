@@ -12,14 +12,15 @@ use crate::{
     vote::Ballot,
 };
 
+/// How long a neighbour is not told little news of a key, in milliseconds.
+const PATIENCE: Millis = 400;
+
 /// What a neighbour is known to have of a key.
 #[derive(Default)]
 pub(super) struct Known {
     view: u64,
     /// When it was last told anything of the key.
     told: Option<Millis>,
-    /// Whether it told anything itself, in this view.
-    heard: bool,
     votes: BTreeMap<Ballot, Signers>,
     values: BTreeSet<Digest>,
 }
@@ -82,30 +83,8 @@ impl Known {
         }
     }
 
-    /// It said this itself.
-    pub fn hear(&mut self, state: &State) {
-        self.note(state);
-        self.heard |= self.view == state.view;
-    }
-
-    /// Whether it takes part in a view, as far as was heard.
-    pub fn takes_part(&self, view: u64) -> bool {
-        self.heard && self.view == view
-    }
-
-    /// How many votes of the latest phase it is known to have.
-    pub fn votes(&self) -> usize {
-        self.votes
-            .last_key_value()
-            .map_or(0, |(_, signers)| signers.distinct())
-    }
-
-    /// Whether it was told anything of the key after a moment.
-    pub fn was_told_since(&self, moment: Millis) -> bool {
-        self.told.is_some_and(|told| told > moment)
-    }
-
-    fn note(&mut self, state: &State) {
+    /// It has what this state says.
+    pub fn note(&mut self, state: &State) {
         self.enter(state.view);
         if self.view == state.view {
             for Signed {
@@ -183,6 +162,35 @@ impl Known {
         self.note(&state);
         self.told = Some(now);
         Some((state, vouched))
+    }
+
+    /// Whether what the neighbour lacks of an open view is worth a message: at least half as many votes as it has, the
+    /// last ones of n - f, or anything it was not told of for long.
+    pub fn is_worth<S: Scheme>(
+        &self,
+        now: Millis,
+        members: &Members<S>,
+        instance: &Instance<S>,
+    ) -> bool {
+        if self.view != instance.view() {
+            return self.view < instance.view();
+        }
+        let quorum = members.quorum();
+        let is_late = self.told.is_none_or(|told| now >= told + PATIENCE);
+        let worth = |(ballot, tally): (&Ballot, &Tally<S>)| {
+            let known = self.votes.get(ballot);
+            let has = known.map_or(0, Signers::distinct);
+            let is_new = |member| known.is_none_or(|known| !known.contains(member));
+            let more = tally
+                .claimed()
+                .iter()
+                .filter(|&(member, _)| is_new(member))
+                .count();
+            has < quorum
+                && more > 0
+                && (2 * more >= has || tally.claimed().distinct() >= quorum || is_late)
+        };
+        instance.tallies().iter().any(worth) || self.lacks_value(instance)
     }
 
     /// Whether these votes would tell the neighbour anything. More than n - f it does not need.

@@ -178,7 +178,7 @@ pub struct Replica<S: Scheme> {
     announced: BTreeSet<Vec<u8>>,
     /// How far keys are of which not every neighbour knows everything.
     stages: BTreeMap<Vec<u8>, Stage>,
-    next_turn: Millis,
+    next_round: Millis,
     next_naming: Millis,
     next_comparison: Millis,
     outputs: Vec<Output>,
@@ -234,7 +234,7 @@ impl<S: Scheme> Replica<S> {
             fresh: BTreeSet::new(),
             announced: BTreeSet::new(),
             stages: BTreeMap::new(),
-            next_turn: 0,
+            next_round: 0,
             next_naming: 0,
             next_comparison: 0,
             outputs: Vec::new(),
@@ -320,18 +320,9 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// Decides what can be decided, and says what is to be done.
-    ///
-    /// A replica that is busy takes turns of [`Settings::interval`]: what arrives meanwhile is verified and passed on
-    /// together.
     pub fn poll(&mut self, now: Millis) -> Vec<Output> {
-        if now >= self.next_turn {
-            if !self.dirty.is_empty() || !self.hot.is_empty() {
-                self.next_turn = now + self.settings.interval;
-            }
-            self.decide(now);
-            self.gossip(now);
-        }
-        self.save();
+        self.decide(now);
+        self.gossip(now);
         self.compare(now);
         self.tend(now);
         std::mem::take(&mut self.outputs)
@@ -339,20 +330,16 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
-        let is_busy = !self.dirty.is_empty() || !self.hot.is_empty() || !self.dues.is_empty();
+        let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
+        let due = self.dues.values().min().copied();
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let stalled = self
             .has_waiting()
             .then(|| self.neighbours.stalled(self.settings.stall));
-        [
-            is_busy.then_some(self.next_turn),
-            compare,
-            stalled,
-            self.neighbours.next_wake(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [round, due, compare, stalled, self.neighbours.next_wake()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What an instance needs to know of this replica, beside the instances themselves.

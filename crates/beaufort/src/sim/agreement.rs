@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use super::SiteId;
 use crate::Entry;
 
+/// Who was the first to decide, and what.
+type Decided = (SiteId, Option<Vec<u8>>);
+
 /// What honest replicas decided so far.
 #[derive(Debug, Default)]
 pub struct Agreement {
-    decided: BTreeMap<(Vec<u8>, u64), (SiteId, Option<Vec<u8>>)>,
+    decided: BTreeMap<(Vec<u8>, u64), Decided>,
     latest: BTreeMap<(SiteId, Vec<u8>), u64>,
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Micros, world::SiteId};
 
+/// What waits in a channel that is cut: from whom, to whom, what.
+type Held = (SiteId, SiteId, Vec<u8>);
+
 /// A message on its way.
 pub(super) struct Message {
     pub(super) channel: u64,
@@ -20,7 +23,7 @@ pub(super) struct Channel {
     orphaned: Option<SiteId>,
     cut: Option<Micros>,
     /// What was sent while it was cut: retransmitted when it is whole again.
-    held: Vec<(SiteId, SiteId, Vec<u8>)>,
+    held: Vec<Held>,
     /// When the latest message arrives at each end: no later one arrives before it.
     latest: [Micros; 2],
 }
@@ -132,7 +135,7 @@ impl Channels {
         &mut self,
         now: Micros,
         is_cut: impl Fn(SiteId, SiteId) -> bool,
-    ) -> (Vec<u64>, Vec<(SiteId, SiteId, Vec<u8>)>) {
+    ) -> (Vec<u64>, Vec<Held>) {
         let (mut cut, mut healed) = (Vec::new(), Vec::new());
         for (&(one, other), channel) in &mut self.by_ends {
             match (is_cut(one, other), channel.cut) {

@@ -1,5 +1,7 @@
 //! What an application can rely on, with real signatures and a handful of replicas whose messages take no time.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod network;
 
 use beaufort::{Exclusion, Output, SetError};

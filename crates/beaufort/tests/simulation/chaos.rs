@@ -42,7 +42,7 @@ pub enum Failure {
         why: Exclusion,
     },
     #[error("evidence against an honest member, or none at all: {0:?}")]
-    Evidence(Evidence),
+    Evidence(Box<Evidence>),
     #[error("a submission was refused: {0}")]
     Refused(String),
     #[error(transparent)]
@@ -252,7 +252,7 @@ impl Run<'_> {
                     let verifier = scheme.verifier(self.members.keys());
                     let holds = evidence.holds(&scheme, &self.members, &verifier, &[0; 32]);
                     if !holds || self.is_honest(usize::from(evidence.culprit.0)) {
-                        return Err(Failure::Evidence(evidence));
+                        return Err(Failure::Evidence(Box::new(evidence)));
                     }
                 }
             }

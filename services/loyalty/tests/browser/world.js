@@ -129,6 +129,11 @@ export async function ask(shop, wallet, points) {
 /** A wallet signs a request; resolves with the answer. */
 export async function sign(wallet, request, points) {
   await giveTo(wallet, request);
+  return agree(wallet, points);
+}
+
+/** A wallet signs what it is being asked; resolves with the answer. */
+export async function agree(wallet, points) {
   await wallet.getByRole("button", { name: `Give ${points} points` }).click();
   return slip(wallet, "Signed");
 }
@@ -142,9 +147,9 @@ export async function take(shop, answer) {
 
 /** What a shop says about what it took. */
 export async function outcome(shop) {
-  const output = shop.locator("#take-form output");
-  const said = (output) => output.textContent && !output.textContent.startsWith("Waiting") && output.textContent;
-  return (await shop.waitForFunction(said, await output.elementHandle(), { timeout: DEADLINE })).jsonValue();
+  const output = shop.locator("#take-form output").filter({ hasText: /arrived|redeemed/ });
+  await output.waitFor();
+  return output.textContent();
 }
 
 /** Waits until a shop's list of what happened has a line with all of these. */

@@ -195,6 +195,12 @@ impl World {
         }
     }
 
+    /// Whether access control refuses a value.
+    fn is_refused(&self, value: &Digest) -> bool {
+        self.refused
+            .is_some_and(|refused| digest::value(Some(&self.values[refused])) == *value)
+    }
+
     /// Whether what a replica tells can be an honest one's.
     fn check(&self, site: &Site) -> Result<(), validity::Invalid> {
         let claimed = site
@@ -206,6 +212,7 @@ impl World {
             &claimed.collect(),
             self.members.len(),
             self.members.quorum(),
+            &|value| self.is_refused(value),
         )
     }
 }

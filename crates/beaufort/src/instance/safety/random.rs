@@ -94,7 +94,7 @@ impl Run {
         let mut state = self.world.state(&mut self.sites[who]);
         state.whole = whole;
         if !whole {
-            state.votes.retain(|_| self.random.next_u64() % 4 > 0);
+            state.votes.retain(|_| !self.random.next_u64().is_multiple_of(4));
         }
         state
     }
@@ -370,6 +370,7 @@ impl World {
             &verified.collect(),
             self.members.len(),
             self.members.quorum(),
+            &|value| self.is_refused(value),
         )
     }
 }
