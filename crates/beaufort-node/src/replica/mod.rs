@@ -113,6 +113,8 @@ pub(crate) enum ReplicaError {
 
 /// Runs a replica until it is asked to stop, or what it was to set is decided.
 pub(crate) async fn run(args: &Args, stop: impl Future<Output = ()>) -> Result<(), ReplicaError> {
+    // For servers behind TLS. Where there is a provider already, that one does.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut node = Node::start(args).await?;
     if let Some((key, value)) = &args.set {
         let now = node.now();
