@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::{
-    check, evaluation, keys,
+    check, evaluation, keys, replica,
     signaling::{self, Limits},
 };
 use clap::{Parser, Subcommand};
@@ -30,6 +30,8 @@ enum Command {
     },
     /// Check a certificate with the members' keys alone: that they decided a value for a key
     Check(check::Args),
+    /// Run a replica that forms one network with pages and other replicas, until Ctrl-C
+    Replica(replica::Args),
     /// Repeat the paper's evaluation in a simulator and write what it comes to
     Sim(evaluation::Args),
 }
@@ -103,6 +105,8 @@ enum Failure {
     Key(#[from] keys::KeyError),
     #[error(transparent)]
     Check(#[from] check::CheckError),
+    #[error(transparent)]
+    Replica(#[from] replica::ReplicaError),
     #[error("{0:#}")]
     Sim(anyhow::Error),
 }
@@ -124,6 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Signal(args) => signal(args),
         Command::Keygen { out } => keygen(&out),
         Command::Check(args) => checked(&args),
+        Command::Replica(args) => run_replica(&args),
         Command::Sim(args) => evaluation::run(&args).map_err(Failure::Sim),
     };
     match done {
@@ -145,13 +150,27 @@ fn checked(args: &check::Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn signal(args: SignalArgs) -> Result<(), Failure> {
-    let filter: EnvFilter = match args.log.parse() {
+fn log(levels: &str) -> Result<(), Failure> {
+    let filter: EnvFilter = match levels.parse() {
         Ok(filter) => filter,
-        Err(error) => return Err(Failure::Log(args.log, error)),
+        Err(error) => return Err(Failure::Log(levels.to_owned(), error)),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     log.with_writer(std::io::stderr).with_ansi(false).init();
+    Ok(())
+}
+
+fn run_replica(args: &replica::Args) -> Result<(), Failure> {
+    log(&args.log)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::System)?;
+    runtime.block_on(async {
+        let stop = stop_signal().map_err(Failure::System)?;
+        Ok(replica::run(args, stop).await?)
+    })
+}
+
+fn signal(args: SignalArgs) -> Result<(), Failure> {
+    log(&args.log)?;
     let limits = Limits {
         connections: args.connections,
         rooms: args.rooms,

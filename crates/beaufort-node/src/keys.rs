@@ -18,6 +18,20 @@ pub(crate) enum KeyError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file cannot be read.
+    #[error(
+        "cannot read the private key from {}: {source}; `beaufort keygen` makes such a file",
+        path.display()
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is no private key; `beaufort keygen` makes such a file", .0.display())]
+    NoKey(PathBuf),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes for a new key: {0}")]
     Random(getrandom::Error),
@@ -35,6 +49,19 @@ pub(crate) fn create(path: &Path) -> Result<String, KeyError> {
         source,
     })?;
     Ok(secret.public().to_string())
+}
+
+/// Reads a private key from its file.
+pub(crate) fn read(path: &Path) -> Result<SecretKey, KeyError> {
+    let text = std::fs::read_to_string(path).map_err(|source| KeyError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut bytes)
+        .ok()
+        .and_then(|()| SecretKey::from_exposed_bytes(&bytes).ok())
+        .ok_or_else(|| KeyError::NoKey(path.to_owned()))
 }
 
 fn write(path: &Path, content: &str) -> io::Result<()> {

@@ -11,9 +11,9 @@ const KEY: usize = 288;
 const NAME: usize = 64;
 
 /// What a peer may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
-pub(super) enum FromPeer {
+pub(crate) enum FromPeer {
     /// The first message: which room it enters, and whose key it claims to hold.
     Join {
         #[serde(deserialize_with = "name")]
@@ -32,9 +32,9 @@ pub(super) enum FromPeer {
 }
 
 /// What the server says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub(super) enum ToPeer {
+pub(crate) enum ToPeer {
     /// The answer to a join: the peer's id, and who is there already.
     Welcome { id: String, peers: Vec<Presence> },
     /// Somebody has entered.
@@ -50,12 +50,12 @@ pub(super) enum ToPeer {
 }
 
 /// A peer of a room, as the others see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Presence {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Presence {
     /// Drawn by the server, for one connection.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The public key it claims. Nobody has checked that.
-    pub(super) key: String,
+    pub(crate) key: String,
 }
 
 /// What makes a channel between two peers (W3C WebRTC, sections 4.6 and 4.8).
@@ -66,7 +66,7 @@ pub(super) struct Presence {
     rename_all_fields = "camelCase",
     deny_unknown_fields
 )]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     /// An offer or its answer.
     Description {
         #[serde(deserialize_with = "name")]
@@ -90,7 +90,7 @@ pub(super) enum Signal {
 /// Which side of a negotiation a description is.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Asks.
     Offer,
     /// Answers.

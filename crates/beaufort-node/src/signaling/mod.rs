@@ -8,7 +8,7 @@
 //!
 //! Everything a stranger can make it hold is bounded by [`Limits`].
 
-mod message;
+pub(crate) mod message;
 mod rooms;
 mod socket;
 

@@ -94,7 +94,9 @@ impl Run {
         let mut state = self.world.state(&mut self.sites[who]);
         state.whole = whole;
         if !whole {
-            state.votes.retain(|_| !self.random.next_u64().is_multiple_of(4));
+            state
+                .votes
+                .retain(|_| !self.random.next_u64().is_multiple_of(4));
         }
         state
     }
