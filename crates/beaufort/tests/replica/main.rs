@@ -199,6 +199,33 @@ fn a_value_that_access_control_refuses_is_not_proposed_and_not_voted_for() {
     );
 }
 
+/// Two tablets took the same points at once, by rules that allow either only while nobody has them. Both waited for ever:
+/// each took the other's votes for ones that no honest replica could have cast.
+#[test]
+fn of_two_values_that_rule_each_other_out_one_is_decided_and_the_other_settled() {
+    let mut network = Network::guarded(5, |_| {
+        Box::new(|_: &[u8], old: Option<&[u8]>, _: Option<&[u8]>| old.is_none())
+    });
+    let first = network
+        .replica(0)
+        .set(0, b"points", b"to the baker".to_vec())
+        .unwrap();
+    let second = network
+        .replica(4)
+        .set(0, b"points", b"to the florist".to_vec())
+        .unwrap();
+    network.settle();
+    let winner = network.replica(2).get(b"points").unwrap().clone();
+    let first_won = winner.value.as_deref() == Some(b"to the baker");
+    assert_eq!(winner.view, 1);
+    assert_eq!(network.settled(0), [(first, first_won)]);
+    assert_eq!(network.settled(4), [(second, !first_won)]);
+    assert_eq!(
+        network.replica(0).set(0, b"points", b"again".to_vec()),
+        Err(SetError::Denied)
+    );
+}
+
 #[test]
 fn a_neighbour_that_sends_no_message_is_excluded() {
     let mut network = Network::meshed(4);
