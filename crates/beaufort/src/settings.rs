@@ -31,7 +31,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             degree: 7,
-            interval: 60,
+            interval: 40,
             fanout: 1,
             burst: 3,
             linger: 400,

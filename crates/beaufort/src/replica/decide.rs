@@ -242,8 +242,10 @@ impl<S: Scheme> Replica<S> {
         } else {
             // They do not know that it is false, and take it for known here.
             let unsure = culprits.iter().filter(|source| !source.vouched);
-            for source in unsure {
-                self.want(source.member, key);
+            let unsure: Vec<_> = unsure.map(|source| source.member).collect();
+            for member in unsure {
+                self.want(member, key);
+                self.suspect(now, member);
             }
         }
         self.touch(key);

@@ -34,6 +34,9 @@ use crate::{
     wire::{self, MAX_KEY, MAX_VALUE, Message},
 };
 
+/// How long signatures are gathered while all of them are verified on arrival, in milliseconds.
+const CAUTIOUS_TURN: Millis = 100;
+
 /// What the driver is to do. The order counts: what is kept must be durable before anything after it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -179,6 +182,8 @@ pub struct Replica<S: Scheme> {
     /// How far keys are of which not every neighbour knows everything.
     stages: BTreeMap<Vec<u8>, Stage>,
     next_round: Millis,
+    /// When signatures that arrived are verified, while all of them are.
+    next_turn: Millis,
     next_naming: Millis,
     next_comparison: Millis,
     outputs: Vec<Output>,
@@ -235,6 +240,7 @@ impl<S: Scheme> Replica<S> {
             announced: BTreeSet::new(),
             stages: BTreeMap::new(),
             next_round: 0,
+            next_turn: 0,
             next_naming: 0,
             next_comparison: 0,
             outputs: Vec::new(),
@@ -320,9 +326,17 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// Decides what can be decided, and says what is to be done.
+    ///
+    /// While every signature is verified on arrival, that is done in turns: what arrives within one is one batch, and
+    /// nothing is passed on that was not verified.
     pub fn poll(&mut self, now: Millis) -> Vec<Output> {
-        self.decide(now);
-        self.gossip(now);
+        let is_cautious = self.cautious_until.is_some_and(|until| now < until);
+        if !is_cautious || now >= self.next_turn {
+            self.next_turn = now + CAUTIOUS_TURN;
+            self.decide(now);
+            self.gossip(now);
+        }
+        self.save();
         self.compare(now);
         self.tend(now);
         std::mem::take(&mut self.outputs)
@@ -332,14 +346,22 @@ impl<S: Scheme> Replica<S> {
     pub fn next_wake(&self) -> Option<Millis> {
         let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
         let due = self.dues.values().min().copied();
+        let turn = (!self.dirty.is_empty()).then_some(self.next_turn);
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let stalled = self
             .has_waiting()
             .then(|| self.neighbours.stalled(self.settings.stall));
-        [round, due, compare, stalled, self.neighbours.next_wake()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            round,
+            turn,
+            due,
+            compare,
+            stalled,
+            self.neighbours.next_wake(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What an instance needs to know of this replica, beside the instances themselves.
