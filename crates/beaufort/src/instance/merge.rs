@@ -51,7 +51,7 @@ pub(crate) enum Merged {
 }
 
 /// The most ballots of a view that somebody voted in who counts, for each member.
-const BALLOTS_PER_MEMBER: usize = 4;
+const BALLOTS_PER_MEMBER: usize = 64;
 
 /// Whether anybody among these counts.
 fn counts<S: Scheme>(cx: &Context<'_, S>, signers: &Signers) -> bool {

@@ -157,15 +157,16 @@ impl<S: Scheme> Instance<S> {
         self.due(cx).is_some_and(|due| cx.now >= due)
     }
 
-    /// How long this round waits for more votes: longer each round, and never as long as anyone could foresee.
+    /// How long this round waits for more votes: twice as long each round, so that there are few rounds however long
+    /// somebody is away, and never as long as anyone could foresee.
     fn patience(&self, cx: &Context<'_, S>) -> Millis {
-        let round = self.round.min(8);
         let drawn = crate::digest::hash(
             "beaufort 2026 patience",
             &[cx.seed, &self.key, &self.round.to_le_bytes()],
         );
         let fraction = Millis::from(drawn[0]);
-        cx.linger * Millis::from(round + 1) + cx.linger * fraction / 256
+        let doubled = cx.linger << self.round.min(8);
+        doubled + cx.linger * fraction / 256
     }
 
     /// How many members voted in a round whose votes count.
