@@ -86,6 +86,7 @@ impl<S: Scheme> Replica<S> {
                 .entry(key.clone())
                 .or_insert_with(|| Instance::new(cx.members, &key));
             match instance.merge(&cx, source, state) {
+                Merged::Known if instance.is_empty() => self.drop_key(&key),
                 Merged::Known => {}
                 Merged::News => {
                     if let Some(peer) = self.peers.get_mut(&from) {
@@ -93,7 +94,12 @@ impl<S: Scheme> Replica<S> {
                     }
                     self.touch(&key);
                 }
-                Merged::Incomplete => wanted.push(key),
+                Merged::Incomplete => {
+                    if instance.is_empty() {
+                        self.drop_key(&key);
+                    }
+                    wanted.push(key);
+                }
                 Merged::Invalid(invalid) => return self.exclude(from, Exclusion::Invalid(invalid)),
             }
         }
@@ -140,7 +146,9 @@ impl<S: Scheme> Replica<S> {
             if view > mine {
                 wanted.push(key);
             } else if view == mine {
-                peer.of(&key).enter(view);
+                if self.instances.contains_key(&key) {
+                    peer.of(&key).enter(view);
+                }
             } else {
                 peer.forget(&key);
                 behind.insert(key);
@@ -447,5 +455,100 @@ fn step<S: Scheme>(instance: &Instance<S>, quorum: usize) -> Step {
         Step::Begun
     } else {
         Step::Proposed
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{
+        Members, Settings,
+        bls::{Bls, SecretKey},
+    };
+
+    const NEIGHBOUR: MemberId = MemberId(1);
+
+    fn replica() -> Replica<Bls> {
+        let mut secrets: Vec<_> = (0..4)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]))
+            .collect();
+        secrets.sort_by(|one, other| one.public().cmp(other.public()));
+        let members = Members::new(
+            secrets
+                .iter()
+                .map(|secret| secret.public().clone())
+                .collect(),
+        )
+        .unwrap();
+        let access = |_: &[u8], _: Option<&[u8]>, _: Option<&[u8]>| true;
+        let (settings, secret) = (Settings::default(), secrets.remove(0));
+        let mut replica = Replica::new(
+            Bls,
+            members,
+            secret,
+            settings,
+            Box::new(access),
+            [0; 32],
+            [],
+        )
+        .unwrap();
+        replica.connected(0, NEIGHBOUR);
+        replica
+    }
+
+    /// A neighbour named keys that nobody had ever set, and each of them was kept.
+    #[test]
+    fn what_a_neighbour_says_of_unknown_keys_is_not_kept() {
+        let mut replica = replica();
+        let keys = || (0..100u8).map(|key| vec![key]);
+        let views = Message::Views(keys().map(|key| (key, 1)).collect());
+        replica.receive(0, NEIGHBOUR, &wire::encode(&views));
+        // Votes for a value that was never sent cannot be understood.
+        let ballot = crate::Ballot {
+            round: 0,
+            phase: Phase::PreCommit,
+            value: [7; 32],
+        };
+        let signers = crate::Signers::one(4, NEIGHBOUR);
+        let vote = Signed {
+            ballot,
+            signers,
+            signature: crate::Signature([0; 48]),
+        };
+        let state = State {
+            view: 1,
+            votes: vec![vote],
+            ..State::default()
+        };
+        let states = Message::States(
+            keys()
+                .map(|key| KeyState::new(&key, state.clone(), false))
+                .collect(),
+        );
+        replica.receive(0, NEIGHBOUR, &wire::encode(&states));
+        assert!(
+            replica.excluded.is_empty(),
+            "an honest replica may send that"
+        );
+        assert!(replica.instances.is_empty());
+        assert!(replica.peers[&NEIGHBOUR].keys.is_empty());
+    }
+
+    /// Between its turns a cautious replica does nothing, but said that it was to be polled again at once: its driver
+    /// kept a processor busy.
+    #[test]
+    fn a_cautious_replica_is_not_to_be_polled_before_its_turn() {
+        let mut replica = replica();
+        replica.set(0, b"key", b"value".to_vec()).unwrap();
+        replica.cautious_until = Some(10_000);
+        for now in 0..90 {
+            replica.poll(now);
+        }
+        assert!(
+            replica.next_wake().unwrap() >= 100,
+            "{:?}",
+            replica.next_wake()
+        );
     }
 }

@@ -344,17 +344,23 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
+        // Before its turn a cautious replica would do nothing.
+        let turn = self
+            .cautious_until
+            .map_or(0, |until| until.min(self.next_turn));
         let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
         let due = self.dues.values().min().copied();
-        let turn = (!self.dirty.is_empty()).then_some(self.next_turn);
+        let dirty = (!self.dirty.is_empty()).then_some(turn);
+        let round = round.map(|round| round.max(turn));
+        let due = due.map(|due| due.max(turn));
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let stalled = self
             .has_waiting()
             .then(|| self.neighbours.stalled(self.settings.stall));
         [
             round,
-            turn,
             due,
+            dirty,
             compare,
             stalled,
             self.neighbours.next_wake(),
@@ -382,21 +388,23 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// Stops talking to a member, and counting its votes if it can be shown to have voted twice.
+    ///
+    /// What can be shown to others says more than what was only seen here, so that it takes its place.
     fn exclude(&mut self, member: MemberId, why: Exclusion) {
-        if member == self.me || self.excluded.contains_key(&member) {
+        let is_worse = match self.excluded.get(&member) {
+            None => true,
+            Some(Exclusion::DoubleVote(_)) => false,
+            Some(_) => matches!(why, Exclusion::DoubleVote(_)),
+        };
+        if member == self.me || !is_worse {
             return;
         }
-        // Others can be shown two votes. What only this replica saw must not change whose votes it counts, or it would
-        // never come to the same winner as they do.
+        // Votes stop counting only where everybody honest comes to know why. Were it for what a member sent to this
+        // replica alone, replicas could count differently for ever, and never find the same winner.
         if let Exclusion::DoubleVote(evidence) = &why {
             self.outputs
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
-            self.banned.insert(member);
-        }
-        // Votes stop counting only where everybody honest comes to know why. Were it for what a member sent to this
-        // replica alone, replicas could count differently for ever, and never find the same winner.
-        if matches!(why, Exclusion::DoubleVote(_)) {
             self.banned.insert(member);
         }
         self.excluded.insert(member, why);
@@ -417,8 +425,6 @@ impl<S: Scheme> Replica<S> {
         }
         let seed = self.draw_seed();
         if evidence.holds(&self.scheme, &self.members, &self.verifier, &seed) {
-            // What can be shown to others says more than what was only seen here.
-            self.excluded.remove(&evidence.culprit);
             self.exclude(evidence.culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
     }

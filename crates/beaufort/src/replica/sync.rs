@@ -97,13 +97,23 @@ impl<S: Scheme> Replica<S> {
     pub(super) fn refresh_tree(&mut self) {
         for key in std::mem::take(&mut self.stale) {
             match self.instances.get(&key) {
-                Some(instance) if instance.is_empty() => {
-                    self.instances.remove(&key);
-                    self.tree.remove(&key);
-                }
+                Some(instance) if instance.is_empty() => self.drop_key(&key),
                 Some(instance) => self.tree.set(&key, state_digest(instance)),
                 None => {}
             }
+        }
+    }
+
+    /// Keeps nothing of a key of which nothing is known, so that keys that never had a value take no room.
+    pub(super) fn drop_key(&mut self, key: &[u8]) {
+        self.instances.remove(key);
+        self.tree.remove(key);
+        self.stages.remove(key);
+        self.careful.remove(key);
+        self.started_over.remove(key);
+        self.dues.remove(key);
+        for peer in self.peers.values_mut() {
+            peer.forget(key);
         }
     }
 }

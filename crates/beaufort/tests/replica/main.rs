@@ -226,6 +226,42 @@ fn of_two_values_that_rule_each_other_out_one_is_decided_and_the_other_settled()
     );
 }
 
+/// A member that one replica did not talk to any more, for what it alone had seen, was caught voting twice. The replica
+/// took it for excluded already, went on counting its votes, and looked at the same two votes for ever.
+#[test]
+fn who_was_given_up_before_is_caught_voting_twice_all_the_same() {
+    let mut network = Network::meshed(4);
+    network.settle();
+    network.replica(0).receive(0, member(3), &[0xff; 9]);
+    network.settle();
+    network.cut_off(0);
+    network.cut_off(2);
+    network.replica(3).set(0, b"key", b"one".to_vec()).unwrap();
+    network.settle();
+    network.cut_off(3);
+    network.cut_off(1);
+    network.restart_without_memory(3);
+    network.bring_back(3);
+    network.bring_back(2);
+    network
+        .replica(3)
+        .set(0, b"key", b"other".to_vec())
+        .unwrap();
+    network.settle();
+    network.cut_off(3);
+    network.bring_back(1);
+    network.bring_back(0);
+    network.settle();
+    for index in 0..3 {
+        let excluded = network.replica(index).status().excluded;
+        assert!(
+            matches!(&excluded[..], [(culprit, Exclusion::DoubleVote(_))] if *culprit == member(3)),
+            "{index}"
+        );
+        assert!(network.replica(index).get(b"key").is_some(), "{index}");
+    }
+}
+
 #[test]
 fn a_neighbour_that_sends_no_message_is_excluded() {
     let mut network = Network::meshed(4);

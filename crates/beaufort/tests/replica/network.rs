@@ -158,6 +158,12 @@ impl Network {
         }
     }
 
+    /// Ends a replica's program, and starts it again without anything that it had kept.
+    pub fn restart_without_memory(&mut self, index: usize) {
+        self.kept[index].clear();
+        self.restart(index);
+    }
+
     /// Delivers and polls until nothing happens any more, for ten seconds of virtual time.
     pub fn settle(&mut self) {
         let end = self.now + 10_000;
