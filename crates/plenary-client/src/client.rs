@@ -237,9 +237,7 @@ impl Client {
                 self.seen
                     .fetch_max(answer.height.unwrap_or_default(), Ordering::Relaxed);
             }
-            Err(ClientError::Problem { problem, .. }) if problem.code == "behind" => {
-                self.seen.store(0, Ordering::Relaxed);
-            }
+            Err(error) if error.is_behind() => self.seen.store(0, Ordering::Relaxed),
             Err(_) => {}
         }
     }

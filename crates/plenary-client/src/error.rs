@@ -160,6 +160,12 @@ impl ClientError {
         }
     }
 
+    /// Whether a node says that it has not got to the height that was asked for.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.problem()
+            .is_some_and(|problem| problem.code == "behind")
+    }
+
     /// The problem, where the answer is one.
     pub fn problem(&self) -> Option<&Problem> {
         match self {

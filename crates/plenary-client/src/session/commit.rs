@@ -13,6 +13,7 @@ use plenary_types::{
     Transaction, TransactionHash, encode, session::chain_link,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A session in the ledger: the transaction has exactly the steps that the client saw, and the
 /// receipt proves, where the client has a genesis, that it is committed.
@@ -203,7 +204,8 @@ impl Session {
             .await
     }
 
-    /// Takes the session to a validator, which runs it again.
+    /// Takes the session to a validator, which runs it again on a state that is as late as the steps' own. Where one is
+    /// behind that height it is no longer asked for: the session node that promised it may have lied.
     async fn bring(
         &self,
         last: Option<Operation>,
@@ -215,14 +217,21 @@ impl Session {
             commitment,
         };
         let draft = &encode(&draft);
+        let heights = self.steps.iter().map(|step| step.promise.height);
+        let height = &AtomicU64::new(heights.max().unwrap_or_default());
         self.client
             .first(|node| async move {
                 let http = node.request("POST", "/plenary/v1/drafts")?;
                 let http = http
                     .timeout(crate::client::REPLY_WITHIN)
                     .header("prefer", prefer())
+                    .header("plenary-height", height.load(Ordering::Relaxed))
                     .header("content-type", "application/octet-stream");
-                decided(&node, node.send(http.body(draft.clone())).await?)
+                let decided = decided(&node, node.send(http.body(draft.clone())).await?);
+                if matches!(&decided, Err(error) if error.is_behind()) {
+                    height.store(0, Ordering::Relaxed);
+                }
+                decided
             })
             .await
     }

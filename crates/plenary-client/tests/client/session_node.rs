@@ -21,6 +21,9 @@ use std::{
     time::Duration,
 };
 
+/// The height at which every step ran.
+const PROMISED: u64 = 1;
+
 /// What a session node lies about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lie {
@@ -137,6 +140,8 @@ impl World {
             let genesis = self.network.genesis.hash();
             let commitment = draft.commitment.unwrap();
             assert!(covers(&commitment, &genesis, &draft.operations));
+            // On an earlier state its steps might be answered otherwise.
+            assert_eq!(asked.header("plenary-height"), PROMISED.to_string());
             return self.commit(draft.operations, draft.commitment, Outcome::Committed);
         }
         let state = self.state.lock().unwrap();
@@ -309,7 +314,7 @@ impl World {
             _ => (&self.node, sequence, chain),
         };
         let genesis = self.network.genesis.hash();
-        let mut promise = Promise::sign(key, &genesis, session, sequence, NOW, 1, chain);
+        let mut promise = Promise::sign(key, &genesis, session, sequence, NOW, PROMISED, chain);
         if lie == Lie::Signature {
             promise.node = self.node.public_key();
         }

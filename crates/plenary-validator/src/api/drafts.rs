@@ -12,7 +12,7 @@
 use super::{Api, transactions::land};
 use crate::{
     error::Refusal,
-    http::{Failure, read_body},
+    http::{Failure, reach, read_body},
     mempool::Candidate,
     node::Node,
 };
@@ -40,6 +40,8 @@ pub(super) async fn submit(
     let claimed = sign(node, draft.operations.clone(), commitment)?;
     claimed.validate(&node.genesis).map_err(Refusal::from)?;
     node.check(&Candidate::new(claimed))?;
+    // On an earlier state than the session's own a step may be answered otherwise.
+    reach(&node.finality, &headers).await?;
     let operations = run(node, draft).await?;
     let transaction = sign(node, operations, commitment)?;
     land(&api, &headers, Candidate::new(transaction)).await

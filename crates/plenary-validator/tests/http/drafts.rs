@@ -118,6 +118,23 @@ async fn a_response_that_is_not_what_the_client_signed_is_named_and_nothing_subm
     );
 }
 
+/// A client brought its session to a validator that had not got the block yet which the session's first step had read.
+/// It was told that the responses differ, and to run the session again, while every other validator would have
+/// committed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_is_behind_the_sessions_state_says_so_and_runs_nothing() {
+    let network = Network::start(ClientSignatures::Required).await;
+    let draft = committed(&network, steps("4"));
+    let url = network.url(0, "/plenary/v1/drafts");
+    let request = network
+        .http
+        .post(url)
+        .header("plenary-height", 1)
+        .header("prefer", "wait=0");
+    let refused = request.body(encode(&draft)).send().await.unwrap();
+    assert_eq!(problem(refused).await, (503, "behind".into()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_response_to_a_closing_request_is_the_validators_to_give() {
     let network = Network::start(ClientSignatures::Required).await;
