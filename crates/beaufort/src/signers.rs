@@ -14,6 +14,10 @@ use crate::MemberId;
 /// The most members a network may have.
 pub const MAX_MEMBERS: usize = 512;
 
+/// The most that anybody is counted in a sum that may be joined with others: a sum of each member makes one in which all
+/// counts still have room.
+const MAX_JOINABLE: u16 = u16::MAX / MAX_MEMBERS as u16;
+
 /// A count for each member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signers(Box<[u16]>);
@@ -84,6 +88,12 @@ impl Signers {
             .zip(&other.0)
             .map(|(&mine, &theirs)| mine.checked_add(theirs));
         sums.collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether all counts are small enough for the sum to be joined with others. An honest replica's are: what it passes
+    /// on, it joined only as far as they stay so.
+    pub(crate) fn is_joinable(&self) -> bool {
+        self.0.iter().all(|&count| count <= MAX_JOINABLE)
     }
 
     /// Adds everybody of `other` to a set in which counts mean nothing.

@@ -9,7 +9,8 @@ use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
     Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    tally::{Source, Sum, Tally},
+    sums::Sum,
+    tally::{Source, Tally},
     vote::{Ballot, Phase},
 };
 
@@ -87,6 +88,9 @@ impl<S: Scheme> Instance<S> {
         for vote in &state.votes {
             if vote.signers.members() != n {
                 return Merged::Invalid(Invalid::OtherMembers);
+            }
+            if !vote.signers.is_joinable() {
+                return Merged::Invalid(Invalid::Inflated(vote.ballot.round));
             }
             votes
                 .entry(vote.ballot)
@@ -307,7 +311,7 @@ impl<S: Scheme> Instance<S> {
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
+        holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
     ) -> Vec<Source> {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {

@@ -37,7 +37,8 @@ pub use validity::Invalid;
 
 use crate::{
     Access, Certificate, Digest, MemberId, Members, Millis, Scheme, Signed, Signers, digest,
-    tally::{Source, Sum, Tally},
+    sums::Sum,
+    tally::{Source, Tally},
     vote::{Ballot, Phase, Scope},
 };
 
@@ -163,6 +164,9 @@ impl<S: Scheme> Instance<S> {
             if signers.contains(cx.me) {
                 instance.round = instance.round.max(ballot.round);
             }
+            if !signers.is_joinable() {
+                return None;
+            }
             let sum = Sum {
                 point: cx.scheme.decode(&signature)?,
                 signers,
@@ -171,7 +175,7 @@ impl<S: Scheme> Instance<S> {
                 .tallies
                 .entry(ballot)
                 .or_insert_with(|| Tally::new(cx.members.len()));
-            tally.add(cx.scheme, sum);
+            tally.add(cx.scheme, &sum);
         }
         Some(instance)
     }
@@ -267,7 +271,7 @@ impl<S: Scheme> Instance<S> {
         self.tallies
             .entry(ballot)
             .or_insert_with(|| Tally::new(n))
-            .add(cx.scheme, sum);
+            .add(cx.scheme, &sum);
     }
 
     fn has_voted(&self, me: MemberId, round: u32, phase: Phase) -> bool {

@@ -7,8 +7,9 @@
 
 use super::{Exclusion, Output, Replica};
 use crate::{
-    Ballot, Claim, Digest, Evidence, Millis, Scheme, Signed, Signers,
+    Ballot, Digest, Evidence, Millis, Scheme, Signed,
     instance::{Instance, Turn},
+    sums::{Sum, claims},
 };
 
 /// The most verifications that finding good parts of what is false may take in one poll.
@@ -17,13 +18,12 @@ const SIFTING: usize = 24;
 /// How long a key's state is not asked for again, in milliseconds.
 const START_OVER: Millis = 500;
 
-/// A sum that is to be verified before its key goes on.
+/// What is to be verified before its key goes on.
 struct Pending<P> {
     key: Vec<u8>,
     what: What,
     message: Digest,
-    signers: Signers,
-    point: P,
+    sums: Vec<Sum<P>>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,8 +79,7 @@ impl<S: Scheme> Replica<S> {
                     key: key.into(),
                     what: What::Ahead,
                     message,
-                    signers,
-                    point,
+                    sums: vec![Sum { signers, point }],
                 });
             }
             let mut unsure = Vec::new();
@@ -139,7 +138,7 @@ impl<S: Scheme> Replica<S> {
             return pending.extend(
                 unsure
                     .into_iter()
-                    .filter_map(|ballot| claim(&self.scheme, instance, key, ballot)),
+                    .filter_map(|ballot| to_verify(&self.scheme, instance, key, ballot)),
             );
         }
     }
@@ -179,18 +178,7 @@ impl<S: Scheme> Replica<S> {
         let seed = self.draw_seed();
         let claims: Vec<_> = pending
             .iter()
-            .map(
-                |Pending {
-                     message,
-                     signers,
-                     point,
-                     ..
-                 }| Claim {
-                    message,
-                    signers,
-                    signature: point,
-                },
-            )
+            .flat_map(|Pending { message, sums, .. }| claims(message, sums))
             .collect();
         self.scheme.verify(&self.verifier, &claims, &seed)
     }
@@ -209,18 +197,11 @@ impl<S: Scheme> Replica<S> {
         self.cautious_until = Some(now + self.settings.caution);
         let verifier = &self.verifier;
         let scheme = &self.scheme;
-        let mut holds = |signers: &Signers, signature: &S::Point| {
+        let mut holds = |sums: &[Sum<S::Point>]| {
             let left = *sifting > 0;
-            *sifting = sifting.saturating_sub(1);
-            left && scheme.verify(
-                verifier,
-                &[Claim {
-                    message,
-                    signers,
-                    signature,
-                }],
-                &seed,
-            )
+            *sifting = sifting.saturating_sub(sums.len());
+            let claims: Vec<_> = claims(message, sums).collect();
+            left && scheme.verify(verifier, &claims, &seed)
         };
         let Some(instance) = self.instances.get_mut(key) else {
             return;
@@ -313,23 +294,18 @@ impl<S: Scheme> Replica<S> {
 }
 
 /// What is to be verified of some votes.
-fn claim<S: Scheme>(
+fn to_verify<S: Scheme>(
     scheme: &S,
     instance: &mut Instance<S>,
     key: &[u8],
     ballot: Ballot,
 ) -> Option<Pending<S::Point>> {
     let message = instance.scope().message(&ballot);
-    let claim = instance
-        .tallies_mut()
-        .get_mut(&ballot)?
-        .claim(scheme, &message)?;
-    let (signers, point) = (claim.signers.clone(), claim.signature.clone());
+    let tally = instance.tallies_mut().get_mut(&ballot)?;
     Some(Pending {
         key: key.into(),
         what: What::Votes(ballot),
         message,
-        signers,
-        point,
+        sums: tally.claims(scheme).to_vec(),
     })
 }

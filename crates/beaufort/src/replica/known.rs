@@ -143,13 +143,15 @@ impl Known {
         for (&ballot, tally) in instance.tallies_mut() {
             if self.lacks(&ballot, tally.claimed(), members.quorum()) {
                 vouched &= tally.is_verified();
-                if let Some((signers, signature)) = tally.total(scheme) {
-                    votes.push(Signed {
-                        ballot,
-                        signers: signers.clone(),
-                        signature,
-                    });
-                }
+                let known = self.votes.get(&ballot);
+                let sums = tally.total(scheme);
+                let new =
+                    sums.filter(|(signers, _)| known.is_none_or(|known| signers.exceeds(known)));
+                votes.extend(new.map(|(signers, signature)| Signed {
+                    ballot,
+                    signers: signers.clone(),
+                    signature,
+                }));
             }
         }
         let state = State {

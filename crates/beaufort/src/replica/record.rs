@@ -72,9 +72,8 @@ impl<S: Scheme> Instance<S> {
 
     /// What is to be kept: all that is verified.
     fn kept(&self, scheme: &S) -> State {
-        let votes = self.tallies().iter().filter_map(|(&ballot, tally)| {
-            let (signers, signature) = tally.proof(scheme)?;
-            Some(Signed {
+        let votes = self.tallies().iter().flat_map(|(&ballot, tally)| {
+            tally.kept(scheme).map(move |(signers, signature)| Signed {
                 ballot,
                 signers,
                 signature,

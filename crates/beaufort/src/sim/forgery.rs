@@ -20,6 +20,8 @@ pub(super) enum Lie {
     Vote,
     /// How things stand.
     State,
+    /// How often somebody signed: every signature holds, and nobody sees who did it.
+    Count,
 }
 
 /// Bends states of keys on their way out.
@@ -69,7 +71,26 @@ impl Forgery {
                 *vouched ^= self.random.happens(0.2);
                 self.distort(key, state);
             }
+            Lie::Count => state.votes.iter_mut().for_each(|vote| self.inflate(vote)),
         }
+    }
+
+    /// Adds a sum to itself as often as its counts allow.
+    fn inflate(&self, vote: &mut Signed) {
+        let Some(point) = self.scheme.decode(&vote.signature) else {
+            return;
+        };
+        let (mut signers, mut sum) = (vote.signers.clone(), point);
+        let more = |signers: &Signers| signers.plus(&vote.signers).filter(Signers::is_joinable);
+        while let Some(more) = more(&signers) {
+            signers = more;
+            self.scheme.add(&mut sum, &point);
+        }
+        *vote = Signed {
+            ballot: vote.ballot,
+            signers,
+            signature: self.scheme.encode(&sum),
+        };
     }
 
     /// Adds a vote of its own for a value that is known, or that nobody proposed.

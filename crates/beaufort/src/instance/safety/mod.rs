@@ -11,6 +11,7 @@
 //!
 //! `docs/beaufort/safety.md` tells what came of it.
 
+mod counts;
 mod exhaustive;
 mod laws;
 mod locals;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, Decision, Entry, Instance, Merged, Rule, State, Turn, validity};
 use crate::{
-    Claim, Digest, MemberId, Members, Millis, Scheme, Signature, Signers, digest,
+    Digest, MemberId, Members, Millis, Scheme, Signature, Signers, digest,
     evidence::Signed,
     tally::Source,
     vote::{Ballot, Phase, Scope},
@@ -175,13 +176,11 @@ impl World {
             .collect();
         let mut votes = Vec::new();
         for (&ballot, tally) in site.instance.tallies_mut() {
-            if let Some((signers, signature)) = tally.total(&Marks) {
-                votes.push(Signed {
-                    ballot,
-                    signers: signers.clone(),
-                    signature,
-                });
-            }
+            votes.extend(tally.total(&Marks).map(|(signers, signature)| Signed {
+                ballot,
+                signers: signers.clone(),
+                signature,
+            }));
         }
         State {
             view: site.instance.view(),

@@ -12,9 +12,10 @@ use rand_chacha::{
 };
 
 use super::{
-    Ballot, Claim, Digest, Entry, Instance, LATE, Marks, MemberId, Merged, Millis, Phase, Rule,
-    Scheme, Signature, Site, State, World, validity,
+    Ballot, Digest, Entry, Instance, LATE, Marks, MemberId, Merged, Millis, Phase, Rule, Scheme,
+    Signature, Site, State, World, validity,
 };
+use crate::sums::{Sum, claims};
 
 /// One run, of which everything follows from the seed.
 pub struct Run {
@@ -336,23 +337,13 @@ impl World {
     fn verify(&self, site: &mut Site, now: Millis, ballots: &[Ballot]) {
         for ballot in ballots {
             let message = site.instance.scope().message(ballot);
-            let mut holds = |signers: &super::Signers, signature: &_| {
-                Marks.verify(
-                    &(),
-                    &[Claim {
-                        message: &message,
-                        signers,
-                        signature,
-                    }],
-                    &[0; 32],
-                )
+            let mut holds = |sums: &[Sum<_>]| {
+                let claims: Vec<_> = claims(&message, sums).collect();
+                Marks.verify(&(), &claims, &[0; 32])
             };
             self.at(site, now, |instance: &mut Instance<Marks>, cx| {
-                let claim = instance
-                    .tallies_mut()
-                    .get_mut(ballot)
-                    .and_then(|tally| tally.claim(&Marks, &message));
-                if claim.is_some_and(|claim| holds(claim.signers, claim.signature)) {
+                let tally = instance.tallies_mut().get_mut(ballot);
+                if tally.is_some_and(|tally| holds(tally.claims(&Marks))) {
                     instance.confirm(cx, ballot);
                 } else {
                     instance.refute(cx.scheme, cx.members, ballot, &mut holds);
