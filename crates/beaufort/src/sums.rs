@@ -57,10 +57,10 @@ impl<P: Clone> Sums<P> {
         &self.sums
     }
 
-    /// Adds a sum, unless nobody in it is new.
-    pub fn add<S: Scheme<Point = P>>(&mut self, scheme: &S, more: &Sum<P>) {
+    /// Adds a sum, unless nobody in it is new. Returns whether it did.
+    pub fn add<S: Scheme<Point = P>>(&mut self, scheme: &S, more: &Sum<P>) -> bool {
         if !more.signers.exceeds(&self.signers) {
-            return;
+            return false;
         }
         self.signers.unite(&more.signers);
         if !self.sums.iter_mut().any(|sum| sum.join(scheme, more)) {
@@ -69,6 +69,7 @@ impl<P: Clone> Sums<P> {
         if self.sums.len() > 1 {
             self.prune();
         }
+        true
     }
 
     /// Leaves out sums in which everybody is in others, too.

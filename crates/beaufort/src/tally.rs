@@ -136,8 +136,9 @@ impl<S: Scheme> Tally<S> {
     pub fn add(&mut self, scheme: &S, sum: &Sum<S::Point>) {
         self.claimed.unite(&sum.signers);
         self.verified.add(scheme, sum);
-        self.total.add(scheme, sum);
-        self.encoded = None;
+        if self.total.add(scheme, sum) {
+            self.encoded = None;
+        }
     }
 
     /// All of it, as it goes to neighbours: one sum, unless counts are too large for that.
@@ -195,15 +196,13 @@ impl<S: Scheme> Tally<S> {
     /// the same: if the sum turns out bad, it may be the one that holds.
     fn consolidate(&mut self, scheme: &S) {
         let new = &mut self.parts[self.added..];
-        if new.is_empty() {
-            return;
-        }
         new.sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
         for Part { sum, .. } in new {
-            self.total.add(scheme, sum);
+            if self.total.add(scheme, sum) {
+                self.encoded = None;
+            }
         }
         self.added = self.parts.len();
-        self.encoded = None;
     }
 
     /// Makes the sums anew from what there is.

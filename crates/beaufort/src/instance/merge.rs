@@ -45,21 +45,14 @@ pub(crate) enum Merged {
     Known,
     /// Something was.
     News,
-    /// It cannot be understood without what its sender left out.
+    /// It cannot be taken in without what its sender left out, or before its sender has verified it.
     Incomplete,
     /// No honest replica says this.
     Invalid(Invalid),
 }
 
-/// The most ballots of a view that somebody voted in who counts, for each member.
+/// The most ballots of a view that a member's votes are taken in for: further ones of its own say nothing new.
 const BALLOTS_PER_MEMBER: usize = 64;
-
-/// Whether anybody among these counts.
-fn counts<S: Scheme>(cx: &Context<'_, S>, signers: &Signers) -> bool {
-    signers
-        .iter()
-        .any(|(member, _)| !cx.excluded.contains(&member))
-}
 
 impl<S: Scheme> Instance<S> {
     /// Merges what a neighbour sent.
@@ -123,23 +116,35 @@ impl<S: Scheme> Instance<S> {
         if !state.whole && validity::check(&votes, n, quorum, &refused).is_err() {
             return Merged::Incomplete;
         }
-        self.spare(cx, &mut votes);
-        let counted = votes.values().filter(|signers| counts(cx, signers));
-        if counted.count() > BALLOTS_PER_MEMBER * n {
-            return Merged::Known;
+        let mut needed = votes.clone();
+        self.spare(cx, &mut needed);
+        if validity::check(&needed, n, quorum, &refused).is_ok() {
+            votes = needed;
+        } else if needed.len() < votes.len() && !from.vouched {
+            // Others' votes are said to rest on what nobody needs: only who answers for that is believed.
+            return Merged::Incomplete;
         }
         self.add_votes(cx, from, state, &votes)
     }
 
-    /// Leaves out what is new and only excluded members voted for, unless others' votes rest on it: then all of it is
-    /// taken in, for a part of a valid state may not be valid.
+    /// Leaves out what is new and nobody voted for but members that are excluded, or have voted for enough already.
     fn spare(&self, cx: &Context<'_, S>, votes: &mut validity::Votes) {
-        let mut without = votes.clone();
-        without.retain(|ballot, signers| self.tallies.contains_key(ballot) || counts(cx, signers));
-        let is_valid = self.is_valid(&without, cx.members);
-        if without.len() < votes.len() && is_valid {
-            *votes = without;
+        let mut ballots = vec![0; cx.members.len()];
+        let mut count = |signers: &Signers| {
+            let has_room = signers.iter().any(|(member, _)| {
+                ballots[usize::from(member.0)] < BALLOTS_PER_MEMBER
+                    && !cx.excluded.contains(&member)
+            });
+            for (member, _) in signers.iter() {
+                ballots[usize::from(member.0)] += 1;
+            }
+            has_room
+        };
+        let is_known = |ballot: &Ballot| self.tallies.contains_key(ballot);
+        for (_, signers) in votes.iter().filter(|(ballot, _)| is_known(ballot)) {
+            count(signers);
         }
+        votes.retain(|ballot, signers| is_known(ballot) || count(signers));
     }
 
     /// Adds the votes for those ballots that are wanted.
@@ -227,11 +232,16 @@ impl<S: Scheme> Instance<S> {
             .map(|decision| &decision.certificate)
     }
 
-    /// The latest entry that waits holds, or does not; its sender is named in that case.
-    pub fn settle_ahead(&mut self, cx: &Context<'_, S>, holds: bool) -> Result<(), MemberId> {
+    /// The latest entry that waits holds, or does not; its sender is named in that case. Where it does, those are named
+    /// whose votes could not be taken in, to be asked again.
+    pub fn settle_ahead(
+        &mut self,
+        cx: &Context<'_, S>,
+        holds: bool,
+    ) -> Result<Vec<MemberId>, MemberId> {
         let latest = (0..self.ahead.len()).max_by_key(|&index| self.ahead[index].1.view);
         let Some((from, mut state)) = latest.map(|index| self.ahead.swap_remove(index)) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if !holds {
             return Err(from.member);
@@ -252,13 +262,14 @@ impl<S: Scheme> Instance<S> {
             );
         }
         let view = self.view();
-        self.merge(cx, from, state);
-        for (from, state) in std::mem::take(&mut self.ahead) {
-            if state.view == view {
-                self.merge(cx, from, state);
+        let mut incomplete = Vec::new();
+        let waiting = std::mem::take(&mut self.ahead);
+        for (from, state) in std::iter::once((from, state)).chain(waiting) {
+            if state.view == view && self.merge(cx, from, state) == Merged::Incomplete {
+                incomplete.push(from.member);
             }
         }
-        Ok(())
+        Ok(incomplete)
     }
 
     /// These votes were verified and hold. They are dropped all the same where votes that must have come before them

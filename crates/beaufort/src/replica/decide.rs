@@ -239,12 +239,16 @@ impl<S: Scheme> Replica<S> {
         };
         let view = instance.view();
         match instance.settle_ahead(&cx, holds) {
-            Ok(()) if instance.view() > view => {
-                self.unsaved.insert(key.into());
-                self.touch(key);
-                self.decided(now, key);
+            Ok(incomplete) => {
+                if instance.view() > view {
+                    self.unsaved.insert(key.into());
+                    self.touch(key);
+                    self.decided(now, key);
+                }
+                for member in incomplete {
+                    self.want(member, key);
+                }
             }
-            Ok(()) => {}
             Err(member) => self.exclude(member, Exclusion::FalseSignature),
         }
     }

@@ -139,16 +139,13 @@ impl World {
     }
 
     fn merge(&self, site: &mut Site, from: MemberId, state: State) -> Merged {
-        self.at(site, 0, |instance, cx| {
-            instance.merge(
-                cx,
-                Source {
-                    member: from,
-                    vouched: false,
-                },
-                state,
-            )
-        })
+        let vouched = false;
+        let member = from;
+        self.merge_from(site, Source { member, vouched }, state)
+    }
+
+    fn merge_from(&self, site: &mut Site, from: Source, state: State) -> Merged {
+        self.at(site, 0, |instance, cx| instance.merge(cx, from, state))
     }
 
     /// Goes as far as the votes allow, all of which are genuine.

@@ -15,7 +15,10 @@ use super::{
     Ballot, Digest, Entry, Instance, LATE, Marks, MemberId, Merged, Millis, Phase, Rule, Scheme,
     Signature, Site, State, World, validity,
 };
-use crate::sums::{Sum, claims};
+use crate::{
+    sums::{Sum, claims},
+    tally::Source,
+};
 
 /// One run, of which everything follows from the seed.
 pub struct Run {
@@ -282,7 +285,17 @@ impl Run {
                 let unsure: Vec<_> = self.sites[from].instance.unverified().collect();
                 self.world.verify(&mut self.sites[from], self.now, &unsure);
                 let state = self.tell(from, true);
-                self.deliver(to, MemberId(from as u16), state);
+                let member = MemberId(from as u16);
+                let source = Source {
+                    member,
+                    vouched: true,
+                };
+                let merged = self.world.merge_from(&mut self.sites[to], source, state);
+                assert!(
+                    matches!(merged, Merged::Known | Merged::News),
+                    "seed {}: {member:?}'s state is an honest one: {merged:?}",
+                    self.seed
+                );
                 self.act(to);
             }
         }
