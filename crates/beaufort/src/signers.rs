@@ -5,7 +5,7 @@
 //! the paper).
 //!
 //! On the wire a count takes as many bits as the largest of them needs: a sum in which nobody is twice costs a bit a
-//! member.
+//! member. Where few are in it, each once, they are listed instead.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -103,16 +103,44 @@ impl Signers {
         }
     }
 
+    /// Whether a list of who is in it says all, and is shorter than a bit a member.
+    fn is_listed(&self) -> bool {
+        self.width() <= 1 && 2 * self.distinct() < self.0.len().div_ceil(8).max(1)
+    }
+
+    /// Of `n` members, those in a list: in order, each once, and no longer than it may be.
+    fn listed(n: usize, list: &[u8]) -> Option<Self> {
+        let mut signers = Self::none(n);
+        let mut last = None;
+        for pair in list.chunks_exact(2) {
+            let member = usize::from(u16::from_le_bytes([pair[0], pair[1]]));
+            if last.is_some_and(|last| last >= member) {
+                return None;
+            }
+            *signers.0.get_mut(member)? = 1;
+            last = Some(member);
+        }
+        signers.is_listed().then_some(signers)
+    }
+
     /// Bits that the largest count needs.
     fn width(&self) -> u32 {
         u16::BITS - self.0.iter().max().copied().unwrap_or(0).leading_zeros()
     }
 }
 
-/// `(members, bits a count, packed counts)`; the bits after the last count are zero.
+/// `(members, bits a count, packed counts)`; the bits after the last count are zero. A list has 0 bits a count, and two
+/// bytes for each who is in it.
 impl Serialize for Signers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let width = self.width() as usize;
+        let (members, width) = (self.0.len() as u16, self.width() as usize);
+        if self.is_listed() {
+            let list: Vec<u8> = self
+                .iter()
+                .flat_map(|(member, _)| member.0.to_le_bytes())
+                .collect();
+            return (members, 0u8, list).serialize(serializer);
+        }
         let mut packed = vec![0u8; (self.0.len() * width).div_ceil(8)];
         for (index, count) in self.0.iter().enumerate() {
             for bit in (0..width).filter(|bit| count >> bit & 1 == 1) {
@@ -120,7 +148,7 @@ impl Serialize for Signers {
                 packed[at / 8] |= 1 << (at % 8);
             }
         }
-        (self.0.len() as u16, width as u8, packed).serialize(serializer)
+        (members, width as u8, packed).serialize(serializer)
     }
 }
 
@@ -128,19 +156,24 @@ impl<'de> Deserialize<'de> for Signers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (members, width, packed) = <(u16, u8, Vec<u8>)>::deserialize(deserializer)?;
         let (members, width) = (usize::from(members), usize::from(width));
-        if members > MAX_MEMBERS
-            || width > u16::BITS as usize
-            || packed.len() != (members * width).div_ceil(8)
-        {
+        let length = match width {
+            0 => 2 * (packed.len() / 2),
+            _ => (members * width).div_ceil(8),
+        };
+        if members > MAX_MEMBERS || width > u16::BITS as usize || packed.len() != length {
             return Err(D::Error::custom(
                 "counts of signers that do not fit together",
             ));
+        }
+        if width == 0 {
+            return Self::listed(members, &packed)
+                .ok_or_else(|| D::Error::custom("a list of signers that is none"));
         }
         let bit = |at: usize| u16::from(packed[at / 8] >> (at % 8) & 1);
         let count = |index| (0..width).fold(0, |count, at| count | bit(index * width + at) << at);
         let signers = Self((0..members).map(count).collect());
         let spare = (members * width..packed.len() * 8).any(|at| bit(at) == 1);
-        if spare || signers.width() as usize != width {
+        if spare || signers.width() as usize != width || signers.is_listed() {
             return Err(D::Error::custom("counts of signers in a wasteful encoding"));
         }
         Ok(signers)

@@ -5,8 +5,10 @@
 //! If that fails, halving finds the parts that are bad; they are dropped, and with them go votes that were only
 //! claimed. Once verified, the parts are gone and their sum stays.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    MemberId, Scheme, Signature, Signers,
+    MemberId, Millis, Scheme, Signature, Signers,
     sums::{Sum, Sums},
 };
 
@@ -94,8 +96,7 @@ impl<S: Scheme> Tally<S> {
 
     /// The sums that are known to hold, to go on from.
     pub fn kept(&self, scheme: &S) -> impl Iterator<Item = (Signers, Signature)> {
-        let encode = |sum: &Sum<S::Point>| (sum.signers.clone(), scheme.encode(&sum.point));
-        self.verified.as_slice().iter().map(encode)
+        encoded(scheme, &self.verified)
     }
 
     /// Whether a neighbour's votes name anybody new.
@@ -151,6 +152,27 @@ impl<S: Scheme> Tally<S> {
             .get_or_insert_with(|| sums.iter().map(encode).collect());
         let signers = sums.iter().map(|sum| &sum.signers);
         signers.zip(encoded.iter().copied())
+    }
+
+    /// What is new to who knows of these votes, of as few of the sums that came as have it: they do not overlap then.
+    pub fn news(&self, scheme: &S, known: &Signers) -> Vec<(Signers, Signature)> {
+        let mut news = Sums::none(known.members());
+        let mut told = known.clone();
+        let parts = self.parts.iter().map(|part| &part.sum);
+        for sum in self.verified.as_slice().iter().chain(parts) {
+            if sum.signers.exceeds(&told) {
+                told.unite(&sum.signers);
+                news.add(scheme, sum);
+            }
+        }
+        encoded(scheme, &news).collect()
+    }
+
+    /// Whether anything in it that nobody answers for came from one of these.
+    pub fn rests_on(&self, members: &BTreeMap<MemberId, Millis>) -> bool {
+        self.parts
+            .iter()
+            .any(|Part { from, .. }| !from.vouched && members.contains_key(&from.member))
     }
 
     /// What is to be verified before everything in it is known to hold.
@@ -217,6 +239,14 @@ impl<S: Scheme> Tally<S> {
             self.claimed.unite(&part.sum.signers);
         }
     }
+}
+
+fn encoded<S: Scheme>(
+    scheme: &S,
+    sums: &Sums<S::Point>,
+) -> impl Iterator<Item = (Signers, Signature)> {
+    let encode = |sum: &Sum<S::Point>| (sum.signers.clone(), scheme.encode(&sum.point));
+    sums.as_slice().iter().map(encode)
 }
 
 /// Finds the parts that hold by halving, and adds them to `good`.

@@ -51,6 +51,14 @@ pub(crate) enum Merged {
     Invalid(Invalid),
 }
 
+/// What came of votes that did not hold.
+pub(crate) struct Refuted {
+    /// Whence they came.
+    pub culprits: Vec<Source>,
+    /// Whether others that are not verified went with them.
+    pub lost_others: bool,
+}
+
 /// The most ballots of a view that a member's votes are taken in for: further ones of its own say nothing new.
 const BALLOTS_PER_MEMBER: usize = 64;
 
@@ -304,8 +312,7 @@ impl<S: Scheme> Instance<S> {
     /// Drops all votes that are not known to hold, and values that nobody is known to have voted for.
     fn forget_unverified(&mut self) {
         self.tallies.retain(|_, tally| tally.forget_unverified());
-        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
-        self.proposals.retain(|digest, _| backed.contains(digest));
+        self.forget_unbacked();
     }
 
     /// All votes that are known to hold.
@@ -315,15 +322,15 @@ impl<S: Scheme> Instance<S> {
         self.tallies.iter().filter_map(verified)
     }
 
-    /// These votes do not hold as they are: what `holds` finds good is kept of them. Everything else that is not
-    /// verified goes too, for it may have come with what was bad. Returns from whom the bad votes came.
+    /// These votes do not hold as they are: what `holds` finds good is kept of them. Where others rest on what is dropped,
+    /// all that is not verified goes, for it may have come with what was bad.
     pub fn refute(
         &mut self,
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
         holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
-    ) -> Vec<Source> {
+    ) -> Refuted {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {
             let before = tally.clone();
@@ -331,9 +338,32 @@ impl<S: Scheme> Instance<S> {
             let votes: validity::Votes = self.verified().collect();
             if !self.is_valid(&votes, members) {
                 self.tallies.insert(*ballot, before);
+                self.forget_unverified();
+                let lost_others = true;
+                return Refuted {
+                    culprits,
+                    lost_others,
+                };
             }
         }
-        self.forget_unverified();
-        culprits
+        self.tallies
+            .retain(|_, tally| tally.claimed().distinct() > 0);
+        let claimed = |(&ballot, tally): (&Ballot, &Tally<S>)| (ballot, tally.claimed().clone());
+        let lost_others = !self.is_valid(&self.tallies.iter().map(claimed).collect(), members);
+        if lost_others {
+            self.forget_unverified();
+        } else {
+            self.forget_unbacked();
+        }
+        Refuted {
+            culprits,
+            lost_others,
+        }
+    }
+
+    /// Drops values that nobody is said to have voted for.
+    fn forget_unbacked(&mut self) {
+        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
+        self.proposals.retain(|digest, _| backed.contains(digest));
     }
 }

@@ -40,6 +40,7 @@ use crate::{
     sums::Sum,
     tally::{Source, Tally},
     vote::{Ballot, Phase, Scope},
+    wire::Start,
 };
 
 /// A key's value, and the proof that it was decided.
@@ -180,6 +181,11 @@ impl<S: Scheme> Instance<S> {
         Some(instance)
     }
 
+    /// What is agreed on.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The view that is to be decided.
     pub fn view(&self) -> u64 {
         self.entry.as_ref().map_or(1, |entry| entry.view + 1)
@@ -203,6 +209,20 @@ impl<S: Scheme> Instance<S> {
     /// What was proposed in this view and arrived here.
     pub fn proposals(&self) -> &BTreeMap<Digest, Proposal> {
         &self.proposals
+    }
+
+    /// The value of this view, or of the one before, whose digest begins so, if there is one and no other.
+    pub fn find(&self, view: u64, start: Start) -> Option<Digest> {
+        if view.checked_add(1) == Some(self.view()) {
+            let decided = self.entry.as_ref()?.certificate.value;
+            return decided.starts_with(&start).then_some(decided);
+        }
+        let mut found = self
+            .proposals
+            .keys()
+            .filter(|digest| digest.starts_with(&start));
+        let first = found.next().filter(|_| view == self.view())?;
+        found.next().is_none().then_some(*first)
     }
 
     /// All votes, by what they are for.

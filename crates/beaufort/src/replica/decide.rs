@@ -1,13 +1,14 @@
 //! Running the keys' instances, and verifying what they decide on.
 //!
 //! On the fast path nothing is verified until a decision depends on it; then everything that waits is verified as one
-//! batch. If a batch fails, halving finds the false signatures. From then on, for a while, everything is verified as it
-//! arrives: a replica then passes on only what holds and says so, and a neighbour that says so of what does not hold is
-//! Byzantine (section 3.2.6 of the paper).
+//! batch. If a batch fails, halving finds the false signatures, and from whom they came. From then on, for a while, what
+//! comes from these is verified as it arrives. A neighbour may not know that it passes on false signatures, and is asked to
+//! verify them first; one that says it did, of signatures that do not hold, is Byzantine (section 3.2.6 of the paper, where
+//! everything is verified on arrival from then on).
 
 use super::{Exclusion, Output, Replica};
 use crate::{
-    Ballot, Digest, Evidence, Millis, Scheme, Signed,
+    Ballot, Digest, Evidence, MemberId, Millis, Scheme, Signed,
     instance::{Instance, Turn},
     sums::{Sum, claims},
 };
@@ -44,6 +45,7 @@ impl<S: Scheme> Replica<S> {
             .map(|(key, _)| key.clone())
             .collect();
         self.dirty.extend(due);
+        self.distrusted.retain(|_, until| now < *until);
         let mut sifting = SIFTING;
         loop {
             let mut pending = Vec::new();
@@ -63,7 +65,7 @@ impl<S: Scheme> Replica<S> {
     /// Goes on with one key until something of it must be verified.
     fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
         loop {
-            let cautious = self.is_cautious(now) || self.careful.contains(key);
+            let mut unsure = self.doubtful(key);
             let (cx, instances) = self.split(now);
             let Some(instance) = instances.get_mut(key) else {
                 return;
@@ -81,10 +83,6 @@ impl<S: Scheme> Replica<S> {
                     message,
                     sums: vec![Sum { signers, point }],
                 });
-            }
-            let mut unsure = Vec::new();
-            if cautious {
-                unsure.extend(instance.unverified());
             }
             let double = instance.double_vote(cx.me, cx.excluded);
             let both_hold = |ballots: [Ballot; 2]| {
@@ -143,6 +141,17 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
+    /// The votes for a key that are verified whether or not anything depends on them: all where one is doubtful, for later
+    /// ones rest on earlier ones.
+    fn doubtful(&self, key: &[u8]) -> Vec<Ballot> {
+        let is_doubtful = |instance: &&Instance<S>| {
+            let mut tallies = instance.tallies().values();
+            self.careful.contains(key) || tallies.any(|tally| tally.rests_on(&self.distrusted))
+        };
+        let instance = self.instances.get(key).filter(is_doubtful);
+        instance.map_or(Vec::new(), |instance| instance.unverified().collect())
+    }
+
     /// Verifies all at once, and tells the instances.
     fn verify(&mut self, now: Millis, pending: Vec<Pending<S::Point>>, sifting: &mut usize) {
         let mut groups = vec![pending];
@@ -183,7 +192,7 @@ impl<S: Scheme> Replica<S> {
         self.scheme.verify(&self.verifier, &claims, &seed)
     }
 
-    /// Votes do not hold: keeps what does, and is cautious from here on.
+    /// Votes do not hold: keeps what does, and is careful with who sent the rest.
     fn refute(
         &mut self,
         now: Millis,
@@ -193,10 +202,7 @@ impl<S: Scheme> Replica<S> {
         sifting: &mut usize,
     ) {
         let seed = self.draw_seed();
-        let was_cautious = self.is_cautious(now);
-        self.cautious_until = Some(now + self.settings.caution);
-        let verifier = &self.verifier;
-        let scheme = &self.scheme;
+        let (verifier, scheme) = (&self.verifier, &self.scheme);
         let mut holds = |sums: &[Sum<S::Point>]| {
             let left = *sifting > 0;
             *sifting = sifting.saturating_sub(sums.len());
@@ -206,30 +212,32 @@ impl<S: Scheme> Replica<S> {
         let Some(instance) = self.instances.get_mut(key) else {
             return;
         };
-        let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        for source in &culprits {
-            // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
-            if source.vouched && *sifting > 0 {
+        let refuted = instance.refute(scheme, &self.members, &ballot, &mut holds);
+        // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
+        let is_sifted = *sifting > 0;
+        for source in refuted.culprits.into_iter().filter(|_| is_sifted) {
+            if source.vouched {
                 self.exclude(source.member, Exclusion::FalseSignature);
+            } else {
+                self.distrust(now, source.member, key);
             }
         }
-        let again = self
-            .started_over
-            .get(key)
-            .is_none_or(|&last| now >= last + START_OVER);
-        if again && !was_cautious {
+        let again = self.started_over.get(key);
+        if (refuted.lost_others || !is_sifted) && again.is_none_or(|&last| now >= last + START_OVER)
+        {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
-        } else {
-            // They do not know that it is false, and take it for known here.
-            let unsure = culprits.iter().filter(|source| !source.vouched);
-            let unsure: Vec<_> = unsure.map(|source| source.member).collect();
-            for member in unsure {
-                self.want(member, key);
-                self.suspect(now, member);
-            }
         }
         self.touch(key);
+    }
+
+    /// A neighbour passed on false signatures, and does not know it: it is to send the key again, verified.
+    fn distrust(&mut self, now: Millis, member: MemberId, key: &[u8]) {
+        self.want(member, key);
+        let until = now + self.settings.caution;
+        if self.distrusted.insert(member, until).is_some() {
+            self.suspect(now, member);
+        }
     }
 
     fn settle_ahead(&mut self, now: Millis, key: &[u8], holds: bool) {
@@ -269,7 +277,7 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// A member's two votes are both verified.
-    fn accuse(&mut self, key: &[u8], culprit: crate::MemberId, ballots: [Ballot; 2]) {
+    fn accuse(&mut self, key: &[u8], culprit: MemberId, ballots: [Ballot; 2]) {
         let Some(instance) = self.instances.get(key) else {
             return;
         };
@@ -290,10 +298,6 @@ impl<S: Scheme> Replica<S> {
             };
             self.exclude(culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
-    }
-
-    fn is_cautious(&self, now: Millis) -> bool {
-        self.cautious_until.is_some_and(|until| now < until)
     }
 }
 

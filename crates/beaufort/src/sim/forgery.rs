@@ -196,7 +196,8 @@ impl Tamper for Forgery {
         let mut bent = Vec::new();
         for state in states {
             let mut vouched = state.vouched;
-            let Ok((key, mut state)) = state.into_state() else {
+            let Ok((key, mut state)) = state.clone().into_state() else {
+                bent.push(state);
                 continue;
             };
             if self.random.happens(self.chance) {
