@@ -21,7 +21,7 @@ export function keep(...files) {
 
   self.addEventListener("install", (event) => {
     self.skipWaiting();
-    event.waitUntil(Promise.all(Array.from(kept, (name) => fresh(new Request(name, { cache: "no-cache" }), name))));
+    event.waitUntil(Promise.all(Array.from(kept, async (name) => put(name, await fetch(name, { cache: "no-cache" })))));
   });
   self.addEventListener("activate", (event) => {
     event.waitUntil(Promise.all([forgetOthers(), self.clients.claim()]));
@@ -29,19 +29,17 @@ export function keep(...files) {
   self.addEventListener("fetch", (event) => {
     const name = nameOf(new URL(event.request.url));
     if (event.request.method !== "GET" || !kept.has(name)) return;
-    const answer = fresh(event.request, name);
-    event.waitUntil(answer.catch(() => {}));
+    const answer = fetch(event.request);
+    event.waitUntil(answer.then((response) => put(name, response.clone())).catch(() => {}));
     event.respondWith(orKept(answer, name));
   });
 }
 
 const nameOf = ({ origin, pathname }) => origin + pathname;
 
-/** What the server has; kept, where that is a file. */
-async function fresh(request, name) {
-  const response = await fetch(request);
-  if (response.status === 200) await (await caches.open(CACHE)).put(name, response.clone());
-  return response;
+/** Keeps a file. What a redirection led to may not answer for the page itself later. */
+async function put(name, response) {
+  if (response.status === 200 && !response.redirected) await (await caches.open(CACHE)).put(name, response);
 }
 
 /** The server's answer, or what is kept where there is none in time. */
