@@ -13,6 +13,9 @@ pub(crate) struct Sum<P> {
     pub point: P,
 }
 
+/// Says whether sums are what they claim to be.
+pub(crate) type Holds<'a, P> = dyn FnMut(&[Sum<P>]) -> bool + 'a;
+
 impl<P: Clone> Sum<P> {
     /// Adds another one, or takes its place where nobody is missing there. Returns whether the counts allow it.
     pub fn join<S: Scheme<Point = P>>(&mut self, scheme: &S, other: &Self) -> bool {

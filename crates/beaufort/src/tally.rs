@@ -7,7 +7,7 @@
 
 use crate::{
     MemberId, Scheme, Signature, Signers,
-    sums::{Sum, Sums},
+    sums::{Holds, Sum, Sums},
 };
 
 /// How many sums wait to be verified; of more, two are made one where their counts allow it.
@@ -169,11 +169,7 @@ impl<S: Scheme> Tally<S> {
     }
 
     /// The claims do not hold: keeps what `holds` says does, drops the rest, and tells from whom that came.
-    pub fn sift(
-        &mut self,
-        scheme: &S,
-        holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
-    ) -> Vec<Source> {
+    pub fn sift(&mut self, scheme: &S, holds: &mut Holds<'_, S::Point>) -> Vec<Source> {
         let parts = std::mem::take(&mut self.parts);
         let mut culprits = Vec::new();
         halve(scheme, &parts, holds, &mut self.verified, &mut culprits);
@@ -223,7 +219,7 @@ impl<S: Scheme> Tally<S> {
 fn halve<S: Scheme>(
     scheme: &S,
     parts: &[Part<S::Point>],
-    holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
+    holds: &mut Holds<'_, S::Point>,
     good: &mut Sums<S::Point>,
     culprits: &mut Vec<Source>,
 ) {

@@ -9,7 +9,7 @@ use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
     Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    sums::Sum,
+    sums::{Holds, Sum},
     tally::{Source, Tally},
     vote::{Ballot, Phase},
 };
@@ -322,7 +322,7 @@ impl<S: Scheme> Instance<S> {
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
+        holds: &mut Holds<'_, S::Point>,
     ) -> Vec<Source> {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {

@@ -10,7 +10,7 @@
 //! - `sync` compares the tree of all keys with a neighbour's.
 //! - `neighbours` chooses whom to be connected to.
 //! - `proposals` is the application's writes that wait for their view.
-//! - `record` is what is kept of a key when the program ends.
+//! - `record` is what is kept when the program ends.
 
 mod decide;
 mod gossip;
@@ -49,7 +49,7 @@ pub enum Output {
     },
     /// Keep this under this key, in place of what was kept there.
     Persist {
-        /// The key.
+        /// The key; empty for what belongs to none.
         key: Vec<u8>,
         /// All that must be known of it when the program starts again.
         record: Vec<u8>,
@@ -74,7 +74,7 @@ pub enum Output {
     Connect(MemberId),
     /// Close the channel to a member.
     Disconnect(MemberId),
-    /// A member proved itself Byzantine; anyone can check it.
+    /// A member proved itself Byzantine, now or before the program started; anyone can check it.
     Evidence(Evidence),
 }
 
@@ -406,6 +406,7 @@ impl<S: Scheme> Replica<S> {
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
             self.banned.insert(member);
+            self.unsaved.insert(record::EVIDENCE.into());
         }
         self.excluded.insert(member, why);
         if self.peers.remove(&member).is_some() {
