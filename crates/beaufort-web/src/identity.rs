@@ -2,8 +2,8 @@
 
 use crate::{keys, plain::object, secret_key};
 use beaufort::{
-    MemberId, Members, Scheme as _,
-    bls::{Bls, SecretKey, Verifier},
+    MemberId, Members,
+    bls::{Bls, SecretKey},
     handshake::{self, Party},
 };
 use std::rc::Rc;
@@ -17,7 +17,6 @@ pub struct Identity(pub(crate) Rc<Parts>);
 pub(crate) struct Parts {
     pub(crate) members: Members<Bls>,
     pub(crate) secret: SecretKey,
-    verifier: Verifier,
     me: MemberId,
 }
 
@@ -37,11 +36,9 @@ impl Identity {
                 "the private key is no member's: its public key must be in the list of members",
             )
         })?;
-        let verifier = Bls.verifier(members.keys());
         Ok(Self(Rc::new(Parts {
             members,
             secret,
-            verifier,
             me,
         })))
     }
@@ -93,7 +90,6 @@ impl Parts {
         Party {
             scheme: &Bls,
             members: &self.members,
-            verifier: &self.verifier,
             me: self.me,
             secret: &self.secret,
         }

@@ -53,8 +53,6 @@ pub struct Party<'a, S: Scheme> {
     pub scheme: &'a S,
     /// All members.
     pub members: &'a Members<S>,
-    /// Their keys, prepared for verification.
-    pub verifier: &'a S::Verifier,
     /// This replica.
     pub me: MemberId,
     /// Its secret key.
@@ -166,7 +164,8 @@ impl Proving {
             signature: &signature,
         };
         // One claim is not weighed against others, so that any seed does.
-        let proven = party.scheme.verify(party.verifier, &[claim], &mine.nonce);
+        let verifier = party.members.verifier(party.scheme);
+        let proven = party.scheme.verify(verifier, &[claim], &mine.nonce);
         proven.then_some(theirs.member).ok_or(forged)
     }
 }

@@ -4,7 +4,7 @@
 
 use beaufort::{
     MemberId, Members, Scheme as _, Signature,
-    bls::{Bls, SecretKey, Verifier},
+    bls::{Bls, SecretKey},
     handshake::{Handshake, HandshakeError, MAX_MESSAGE, Party, fingerprints},
 };
 use proptest::{collection::vec, prelude::*};
@@ -12,7 +12,6 @@ use proptest::{collection::vec, prelude::*};
 /// A replica's own view of the network, which is of the keys of some seeds.
 struct Replica {
     members: Members<Bls>,
-    verifier: Verifier,
     me: MemberId,
     secret: SecretKey,
 }
@@ -22,13 +21,11 @@ impl Replica {
         let secret = |seed| SecretKey::from_seed(&[seed; 32]);
         let members =
             Members::new(network.map(|seed| Bls.public(&secret(seed))).collect()).unwrap();
-        let verifier = Bls.verifier(members.keys());
         let secret = secret(seed);
         // Who is no member claims to be the first.
         let me = members.find(&Bls.public(&secret)).unwrap_or(MemberId(0));
         Self {
             members,
-            verifier,
             me,
             secret,
         }
@@ -38,7 +35,6 @@ impl Replica {
         Party {
             scheme: &Bls,
             members: &self.members,
-            verifier: &self.verifier,
             me: self.me,
             secret: &self.secret,
         }

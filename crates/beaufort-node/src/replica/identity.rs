@@ -1,8 +1,8 @@
 //! Which member of which network this replica is.
 
 use beaufort::{
-    MemberId, Members, Scheme as _,
-    bls::{Bls, SecretKey, Verifier},
+    MemberId, Members,
+    bls::{Bls, SecretKey},
     handshake::Party,
 };
 
@@ -10,7 +10,6 @@ use beaufort::{
 pub(super) struct Identity {
     pub(super) members: Members<Bls>,
     secret: SecretKey,
-    verifier: Verifier,
     pub(super) me: MemberId,
     /// All members' public keys, in hexadecimal.
     pub(super) keys: Vec<String>,
@@ -21,7 +20,6 @@ impl Identity {
     pub(super) fn new(members: Members<Bls>, secret: SecretKey) -> Option<Self> {
         let me = members.find(secret.public())?;
         Some(Self {
-            verifier: Bls.verifier(members.keys()),
             keys: members.keys().iter().map(ToString::to_string).collect(),
             members,
             secret,
@@ -39,7 +37,6 @@ impl Identity {
         Party {
             scheme: &Bls,
             members: &self.members,
-            verifier: &self.verifier,
             me: self.me,
             secret: &self.secret,
         }

@@ -180,7 +180,8 @@ impl<S: Scheme> Replica<S> {
             .iter()
             .flat_map(|Pending { message, sums, .. }| claims(message, sums))
             .collect();
-        self.scheme.verify(&self.verifier, &claims, &seed)
+        self.scheme
+            .verify(self.members.verifier(&self.scheme), &claims, &seed)
     }
 
     /// Votes do not hold: keeps what does, and is cautious from here on.
@@ -195,8 +196,8 @@ impl<S: Scheme> Replica<S> {
         let seed = self.draw_seed();
         let was_cautious = self.is_cautious(now);
         self.cautious_until = Some(now + self.settings.caution);
-        let verifier = &self.verifier;
         let scheme = &self.scheme;
+        let verifier = self.members.verifier(scheme);
         let mut holds = |sums: &[Sum<S::Point>]| {
             let left = *sifting > 0;
             *sifting = sifting.saturating_sub(sums.len());

@@ -145,7 +145,6 @@ pub struct Status {
 pub struct Replica<S: Scheme> {
     scheme: S,
     members: Members<S>,
-    verifier: S::Verifier,
     me: MemberId,
     secret: S::SecretKey,
     settings: Settings,
@@ -213,9 +212,7 @@ impl<S: Scheme> Replica<S> {
         let me = members
             .find(&scheme.public(&secret))
             .ok_or(StartError::NotAMember)?;
-        let verifier = scheme.verifier(members.keys());
         let mut replica = Self {
-            verifier,
             me,
             secret,
             access,
@@ -425,7 +422,7 @@ impl<S: Scheme> Replica<S> {
             return;
         }
         let seed = self.draw_seed();
-        if evidence.holds(&self.scheme, &self.members, &self.verifier, &seed) {
+        if evidence.holds(&self.scheme, &self.members, &seed) {
             self.exclude(evidence.culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
     }
