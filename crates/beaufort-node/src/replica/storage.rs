@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn members() -> Members<Bls> {
-        let keys = secrets().iter().map(|secret| secret.public().clone());
+        let keys = secrets().into_iter().map(|secret| secret.public().clone());
         Members::new(keys.collect()).unwrap()
     }
 
