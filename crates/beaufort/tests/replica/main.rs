@@ -285,6 +285,77 @@ fn who_voted_twice_is_known_after_a_restart_without_anybody_else() {
     assert!(outputs.iter().any(shown), "the application hears of it");
 }
 
+/// Evidence went only to those who were neighbours when it was found. Who came later went on counting the culprit's votes.
+#[test]
+fn who_comes_later_is_told_who_voted_twice() {
+    let mut network = Network::meshed(4);
+    vote_twice(&mut network);
+    network.restart_without_memory(0);
+    network.settle();
+    assert!(is_caught(&mut network, 0));
+}
+
+/// A member that sent garbage to one replica alone no longer counted there, and still did elsewhere. The two found
+/// different winners, round after round.
+#[test]
+fn what_one_replica_alone_saw_changes_nothing_in_how_votes_count() {
+    let mut values = [b"one".to_vec(), b"two".to_vec()];
+    values.sort_by_key(|value| beaufort::value_digest(Some(value)));
+    let [loser, winner] = values;
+    let mut network = Network::meshed(4);
+    network.settle();
+    network.replica(0).receive(0, member(3), &[0xff; 9]);
+    network.settle();
+    // Two votes for each value; the last member is gone once it has voted, so that all others must vote alike.
+    network.cut_off(0);
+    network.cut_off(2);
+    for (index, value) in [(0, &loser), (1, &loser), (2, &winner), (3, &winner)] {
+        let set = network.replica(index).set(0, b"key", value.clone());
+        assert!(set.is_ok());
+    }
+    network.settle();
+    network.cut_off(3);
+    network.bring_back(0);
+    network.bring_back(2);
+    network.settle();
+    for index in 0..3 {
+        let entry = network.replica(index).get(b"key").cloned();
+        let entry = entry.unwrap_or_else(|| panic!("{index} has decided nothing"));
+        assert_eq!((entry.view, entry.value), (1, Some(winner.clone())));
+    }
+}
+
+/// A replica that had voted for another's proposal forgot that when it crashed: only its own proposals were kept. It then
+/// voted for another value, and passed for Byzantine.
+#[test]
+fn a_vote_for_anothers_proposal_outlives_a_crash() {
+    let mut network = Network::meshed(4);
+    network.cut_off(2);
+    network.cut_off(3);
+    network
+        .replica(0)
+        .set(0, b"key", b"first".to_vec())
+        .unwrap();
+    network.settle();
+    network.cut_off(0);
+    network.restart(1);
+    network
+        .replica(1)
+        .set(0, b"key", b"second".to_vec())
+        .unwrap();
+    for index in [0, 2, 3] {
+        network.bring_back(index);
+    }
+    network.settle();
+    let entry = network.replica(3).get(b"key").unwrap();
+    assert_eq!(
+        (entry.view, entry.value.as_deref()),
+        (2, Some(&b"second"[..]))
+    );
+    let excluded = (0..4).flat_map(|index| network.replica(index).status().excluded);
+    assert_eq!(excluded.count(), 0);
+}
+
 #[test]
 fn a_neighbour_that_sends_no_message_is_excluded() {
     let mut network = Network::meshed(4);
