@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     MAX_MEMBERS, Scheme,
     digest::{Digest, hash},
+    signers::quorum,
 };
 
 /// A member: its place in the sorted list of keys.
@@ -72,12 +73,12 @@ impl<S: Scheme> Members<S> {
 
     /// How many may be Byzantine: f, the largest with n >= 3f + 1.
     pub fn faults(&self) -> usize {
-        (self.len() - 1) / 3
+        self.len() - self.quorum()
     }
 
     /// How many votes decide: n - f.
     pub fn quorum(&self) -> usize {
-        self.len() - self.faults()
+        quorum(self.len())
     }
 
     /// All of them, in order.

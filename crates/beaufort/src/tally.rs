@@ -86,7 +86,7 @@ impl<S: Scheme> Tally<S> {
         (!self.verified.as_slice().is_empty()).then(|| self.verified.signers())
     }
 
-    /// One sum of all that is known to hold, to be shown to anyone.
+    /// One sum of n - f members who are known to have voted so, or of all where they are fewer.
     pub fn proof(&self, scheme: &S) -> Option<(Signers, Signature)> {
         let Sum { signers, point } = self.verified.joined(scheme)?;
         Some((signers, scheme.encode(&point)))

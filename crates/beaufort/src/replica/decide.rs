@@ -275,7 +275,8 @@ impl<S: Scheme> Replica<S> {
             return;
         };
         let vote = |ballot: Ballot| {
-            let (signers, signature) = instance.tallies().get(&ballot)?.proof(&self.scheme)?;
+            let mut sums = instance.tallies().get(&ballot)?.kept(&self.scheme);
+            let (signers, signature) = sums.find(|(signers, _)| signers.contains(culprit))?;
             Some(Signed {
                 ballot,
                 signers,
