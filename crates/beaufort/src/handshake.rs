@@ -53,8 +53,6 @@ pub struct Party<S: Scheme> {
     pub scheme: S,
     /// All members.
     pub members: Members<S>,
-    /// Their keys, prepared for verification.
-    pub verifier: S::Verifier,
     /// This replica.
     pub me: MemberId,
     /// Its secret key.
@@ -66,7 +64,6 @@ impl<S: Scheme> Party<S> {
     pub fn new(scheme: S, members: Members<S>, secret: S::SecretKey) -> Option<Self> {
         Some(Self {
             me: members.find(&scheme.public(&secret))?,
-            verifier: scheme.verifier(members.keys()),
             scheme,
             members,
             secret,
@@ -175,7 +172,8 @@ impl Proving {
             signature: &signature,
         };
         // One claim is not weighed against others, so that any seed does.
-        let proven = party.scheme.verify(&party.verifier, &[claim], &mine.nonce);
+        let verifier = party.members.verifier(&party.scheme);
+        let proven = party.scheme.verify(verifier, &[claim], &mine.nonce);
         proven.then_some(theirs.member).ok_or(forged)
     }
 }

@@ -14,9 +14,10 @@ use crate::MemberId;
 /// The most members a network may have.
 pub const MAX_MEMBERS: usize = 512;
 
-/// The most that anybody is counted in a sum that may be joined with others: a sum of each member makes one in which all
-/// counts still have room.
-const MAX_JOINABLE: u16 = u16::MAX / MAX_MEMBERS as u16;
+/// How many of `n` members decide: n - f, where f is the largest number with n >= 3f + 1.
+pub(crate) fn quorum(n: usize) -> usize {
+    n - n.saturating_sub(1) / 3
+}
 
 /// A count for each member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,10 +91,16 @@ impl Signers {
         sums.collect::<Option<_>>().map(Self)
     }
 
-    /// Whether all counts are small enough for the sum to be joined with others. An honest replica's are: what it passes
-    /// on, it joined only as far as they stay so.
+    /// Whether all counts leave room for a sum of each other member to be added, or nothing need be added any more, for n - f
+    /// have signed. Of what honest replicas pass on one is true: they join sums only as far as it stays so.
     pub(crate) fn is_joinable(&self) -> bool {
-        self.0.iter().all(|&count| count <= MAX_JOINABLE)
+        let most = u16::MAX / self.members().max(1) as u16;
+        self.0.iter().all(|&count| count <= most) || self.is_quorum()
+    }
+
+    /// Whether n - f members are in it.
+    pub(crate) fn is_quorum(&self) -> bool {
+        self.distinct() >= quorum(self.members())
     }
 
     /// Adds everybody of `other` to a set in which counts mean nothing.

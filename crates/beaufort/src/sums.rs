@@ -13,6 +13,9 @@ pub(crate) struct Sum<P> {
     pub point: P,
 }
 
+/// Says whether sums are what they claim to be.
+pub(crate) type Holds<'a, P> = dyn FnMut(&[Sum<P>]) -> bool + 'a;
+
 impl<P: Clone> Sum<P> {
     /// Adds another one, or takes its place where nobody is missing there. Returns whether the counts allow it.
     pub fn join<S: Scheme<Point = P>>(&mut self, scheme: &S, other: &Self) -> bool {
@@ -84,8 +87,11 @@ impl<P: Clone> Sums<P> {
         });
     }
 
-    /// All of them as one sum, which itself may not be joined any more; nothing where there is none.
+    /// One sum of n - f members, or of all that are here: each of these alone leaves room for the others.
     pub fn joined<S: Scheme<Point = P>>(&self, scheme: &S) -> Option<Sum<P>> {
+        if let Some(quorum) = self.sums.iter().find(|sum| sum.signers.is_quorum()) {
+            return Some(quorum.clone());
+        }
         let (first, others) = self.sums.split_first()?;
         let mut all = first.clone();
         for sum in others {

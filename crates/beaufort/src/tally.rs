@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     MemberId, Millis, Scheme, Signature, Signers,
-    sums::{Sum, Sums},
+    sums::{Holds, Sum, Sums},
 };
 
 /// How many sums wait to be verified; of more, two are made one where their counts allow it.
@@ -88,7 +88,7 @@ impl<S: Scheme> Tally<S> {
         (!self.verified.as_slice().is_empty()).then(|| self.verified.signers())
     }
 
-    /// One sum of all that is known to hold, to be shown to anyone.
+    /// One sum of n - f members who are known to have voted so, or of all where they are fewer.
     pub fn proof(&self, scheme: &S) -> Option<(Signers, Signature)> {
         let Sum { signers, point } = self.verified.joined(scheme)?;
         Some((signers, scheme.encode(&point)))
@@ -191,11 +191,7 @@ impl<S: Scheme> Tally<S> {
     }
 
     /// The claims do not hold: keeps what `holds` says does, drops the rest, and tells from whom that came.
-    pub fn sift(
-        &mut self,
-        scheme: &S,
-        holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
-    ) -> Vec<Source> {
+    pub fn sift(&mut self, scheme: &S, holds: &mut Holds<'_, S::Point>) -> Vec<Source> {
         let parts = std::mem::take(&mut self.parts);
         let mut culprits = Vec::new();
         halve(scheme, &parts, holds, &mut self.verified, &mut culprits);
@@ -253,7 +249,7 @@ fn encoded<S: Scheme>(
 fn halve<S: Scheme>(
     scheme: &S,
     parts: &[Part<S::Point>],
-    holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
+    holds: &mut Holds<'_, S::Point>,
     good: &mut Sums<S::Point>,
     culprits: &mut Vec<Source>,
 ) {
@@ -332,9 +328,8 @@ mod tests {
         }
 
         fn holds(&self, sums: &[Sum<Point>]) -> bool {
-            let verifier = Bls.verifier(self.members.keys());
             let claims: Vec<_> = claims(&MESSAGE, sums).collect();
-            Bls.verify(&verifier, &claims, &[0; 32])
+            Bls.verify(self.members.verifier(&Bls), &claims, &[0; 32])
         }
     }
 

@@ -113,6 +113,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> 
     if bytes.len() > MAX_MESSAGE {
         return Err(WireError::TooLong);
     }
+    decode_kept(bytes)
+}
+
+/// The same of what this replica wrote itself, however long it is.
+pub(crate) fn decode_kept<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         _ => Err(WireError::Malformed),

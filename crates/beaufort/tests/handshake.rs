@@ -16,7 +16,6 @@ fn replica(network: std::ops::Range<u8>, seed: u8) -> Party<Bls> {
     Party {
         scheme: Bls,
         me: members.find(secret(seed).public()).unwrap_or(MemberId(0)),
-        verifier: Bls.verifier(members.keys()),
         members,
         secret: secret(seed),
     }

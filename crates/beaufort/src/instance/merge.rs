@@ -9,7 +9,7 @@ use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
     Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    sums::Sum,
+    sums::{Holds, Sum},
     tally::{Source, Tally},
     vote::{Ballot, Phase},
 };
@@ -62,6 +62,27 @@ pub(crate) struct Refuted {
 /// The most ballots of a view that a member's votes are taken in for: further ones of its own say nothing new.
 const BALLOTS_PER_MEMBER: usize = 64;
 
+/// Who is said to have voted for what, in a network of `n` members, where sums are such as honest replicas pass on.
+fn claimed(votes: &[Signed], n: usize) -> Result<validity::Votes, Invalid> {
+    let mut claimed = validity::Votes::new();
+    for Signed {
+        ballot, signers, ..
+    } in votes
+    {
+        if signers.members() != n {
+            return Err(Invalid::OtherMembers);
+        }
+        if !signers.is_joinable() {
+            return Err(Invalid::Inflated(ballot.round));
+        }
+        claimed
+            .entry(*ballot)
+            .or_insert_with(|| Signers::none(n))
+            .unite(signers);
+    }
+    Ok(claimed)
+}
+
 impl<S: Scheme> Instance<S> {
     /// Merges what a neighbour sent.
     pub fn merge(&mut self, cx: &Context<'_, S>, from: Source, state: State) -> Merged {
@@ -71,33 +92,17 @@ impl<S: Scheme> Instance<S> {
         if state.view > self.view() {
             return self.keep_ahead(cx, from, state);
         }
-        // Nobody votes for a value that it has not seen, and none is chosen here that would have to be waited for.
-        let proposed: BTreeSet<_> = state
-            .proposals
-            .iter()
-            .map(|value| digest::value(value.as_deref()))
-            .collect();
-        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
-        if let Some(vote) = state.votes.iter().find(|vote| !seen(&vote.ballot.value)) {
+        if let Some(round) = self.unseen(&state) {
             return match state.whole {
-                true => Merged::Invalid(Invalid::Unseen(vote.ballot.round)),
+                true => Merged::Invalid(Invalid::Unseen(round)),
                 false => Merged::Incomplete,
             };
         }
         let (n, quorum) = (cx.members.len(), cx.members.quorum());
-        let mut votes = validity::Votes::new();
-        for vote in &state.votes {
-            if vote.signers.members() != n {
-                return Merged::Invalid(Invalid::OtherMembers);
-            }
-            if !vote.signers.is_joinable() {
-                return Merged::Invalid(Invalid::Inflated(vote.ballot.round));
-            }
-            votes
-                .entry(vote.ballot)
-                .or_insert_with(|| vote.signers.clone())
-                .unite(&vote.signers);
-        }
+        let mut votes = match claimed(&state.votes, n) {
+            Ok(votes) => votes,
+            Err(invalid) => return Merged::Invalid(invalid),
+        };
         let refused = |value: &Digest| {
             let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
             let is_it = |new: &&Option<Vec<u8>>| digest::value(new.as_deref()) == *value;
@@ -133,6 +138,21 @@ impl<S: Scheme> Instance<S> {
             return Merged::Incomplete;
         }
         self.add_votes(cx, from, state, &votes)
+    }
+
+    /// In which round there is a vote for a value that is not known, if in any: nobody votes for what it has not seen, and
+    /// none is chosen here that would have to be waited for.
+    fn unseen(&self, state: &State) -> Option<u32> {
+        let proposed: BTreeSet<_> = state
+            .proposals
+            .iter()
+            .map(|value| digest::value(value.as_deref()))
+            .collect();
+        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
+        let mut votes = state.votes.iter().map(|vote| &vote.ballot);
+        votes
+            .find(|ballot| !seen(&ballot.value))
+            .map(|ballot| ballot.round)
     }
 
     /// Leaves out what is new and nobody voted for but members that are excluded, or have voted for enough already.
@@ -329,7 +349,7 @@ impl<S: Scheme> Instance<S> {
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&[Sum<S::Point>]) -> bool,
+        holds: &mut Holds<'_, S::Point>,
     ) -> Refuted {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {

@@ -189,7 +189,8 @@ impl<S: Scheme> Replica<S> {
             .iter()
             .flat_map(|Pending { message, sums, .. }| claims(message, sums))
             .collect();
-        self.scheme.verify(&self.verifier, &claims, &seed)
+        self.scheme
+            .verify(self.members.verifier(&self.scheme), &claims, &seed)
     }
 
     /// Votes do not hold: keeps what does, and is careful with who sent the rest.
@@ -202,7 +203,8 @@ impl<S: Scheme> Replica<S> {
         sifting: &mut usize,
     ) {
         let seed = self.draw_seed();
-        let (verifier, scheme) = (&self.verifier, &self.scheme);
+        let scheme = &self.scheme;
+        let verifier = self.members.verifier(scheme);
         let mut holds = |sums: &[Sum<S::Point>]| {
             let left = *sifting > 0;
             *sifting = sifting.saturating_sub(sums.len());
@@ -282,7 +284,8 @@ impl<S: Scheme> Replica<S> {
             return;
         };
         let vote = |ballot: Ballot| {
-            let (signers, signature) = instance.tallies().get(&ballot)?.proof(&self.scheme)?;
+            let mut sums = instance.tallies().get(&ballot)?.kept(&self.scheme);
+            let (signers, signature) = sums.find(|(signers, _)| signers.contains(culprit))?;
             Some(Signed {
                 ballot,
                 signers,

@@ -11,7 +11,7 @@
 //! - `sync` compares the tree of all keys with a neighbour's.
 //! - `neighbours` chooses whom to be connected to.
 //! - `proposals` is the application's writes that wait for their view.
-//! - `record` is what is kept of a key when the program ends.
+//! - `record` is what is kept when the program ends.
 
 mod decide;
 mod gossip;
@@ -53,7 +53,7 @@ pub enum Output {
     },
     /// Keep this under this key, in place of what was kept there.
     Persist {
-        /// The key.
+        /// The key; empty for what belongs to none.
         key: Vec<u8>,
         /// All that must be known of it when the program starts again.
         record: Vec<u8>,
@@ -78,7 +78,7 @@ pub enum Output {
     Connect(MemberId),
     /// Close the channel to a member.
     Disconnect(MemberId),
-    /// A member proved itself Byzantine; anyone can check it.
+    /// A member proved itself Byzantine, now or before the program started; anyone can check it.
     Evidence(Evidence),
 }
 
@@ -149,7 +149,6 @@ pub struct Status {
 pub struct Replica<S: Scheme> {
     scheme: S,
     members: Members<S>,
-    verifier: S::Verifier,
     me: MemberId,
     secret: S::SecretKey,
     settings: Settings,
@@ -220,9 +219,7 @@ impl<S: Scheme> Replica<S> {
         let me = members
             .find(&scheme.public(&secret))
             .ok_or(StartError::NotAMember)?;
-        let verifier = scheme.verifier(members.keys());
         let mut replica = Self {
-            verifier,
             me,
             secret,
             access,
@@ -408,6 +405,7 @@ impl<S: Scheme> Replica<S> {
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
             self.banned.insert(member);
+            self.unsaved.insert(record::EVIDENCE.into());
         }
         self.excluded.insert(member, why);
         if self.peers.remove(&member).is_some() {
@@ -426,7 +424,7 @@ impl<S: Scheme> Replica<S> {
             return;
         }
         let seed = self.draw_seed();
-        if evidence.holds(&self.scheme, &self.members, &self.verifier, &seed) {
+        if evidence.holds(&self.scheme, &self.members, &seed) {
             self.exclude(evidence.culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
     }

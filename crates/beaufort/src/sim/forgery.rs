@@ -75,21 +75,22 @@ impl Forgery {
         }
     }
 
-    /// Adds a sum to itself as often as its counts allow.
+    /// Doubles a sum as often as its counts allow.
     fn inflate(&self, vote: &mut Signed) {
-        let Some(point) = self.scheme.decode(&vote.signature) else {
+        let Some(mut point) = self.scheme.decode(&vote.signature) else {
             return;
         };
-        let (mut signers, mut sum) = (vote.signers.clone(), point);
-        let more = |signers: &Signers| signers.plus(&vote.signers).filter(Signers::is_joinable);
-        while let Some(more) = more(&signers) {
-            signers = more;
-            self.scheme.add(&mut sum, &point);
+        let mut signers = vote.signers.clone();
+        let double = |signers: &Signers| signers.plus(signers).filter(Signers::is_joinable);
+        while let Some(doubled) = double(&signers) {
+            signers = doubled;
+            let once = point;
+            self.scheme.add(&mut point, &once);
         }
         *vote = Signed {
             ballot: vote.ballot,
             signers,
-            signature: self.scheme.encode(&sum),
+            signature: self.scheme.encode(&point),
         };
     }
 

@@ -13,6 +13,7 @@
 
 mod counts;
 mod exhaustive;
+mod faults;
 mod laws;
 mod locals;
 mod marks;

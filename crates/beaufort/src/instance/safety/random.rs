@@ -366,7 +366,7 @@ impl World {
     }
 
     /// Whether what a replica has verified can be an honest one's state without the rest.
-    fn check_verified(&self, site: &Site) -> Result<(), validity::Invalid> {
+    pub fn check_verified(&self, site: &Site) -> Result<(), validity::Invalid> {
         let verified = site
             .instance
             .tallies()
