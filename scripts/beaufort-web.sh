@@ -18,3 +18,12 @@ mkdir -p "$package"
 cp crates/beaufort-web/js/* "$package"
 cargo run --quiet --package plenary-verify --example bindings -- \
     "$output/$wasm_target/release/beaufort_web.wasm" "$package/wasm"
+
+# What offline.js keeps, all of it anew whenever some of it has changed.
+cd "$package"
+files=$(find . -name '*.js' -o -name '*.wasm' | LC_ALL=C sort)
+version=$(cat $files | sha256sum | cut -c -16)
+{
+    echo "export const VERSION = \"$version\";"
+    printf 'export const FILES = [%s];\n' "$(printf '"%s", ' $files)"
+} > files.js

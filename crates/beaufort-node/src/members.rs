@@ -53,18 +53,16 @@ pub(crate) fn read(path: &Path) -> Result<Members<Bls>, ListError> {
         path: path.to_owned(),
         source,
     })?;
-    let mut keys: Vec<PublicKey> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let key = line.split('#').next().unwrap_or_default().trim();
-        if key.is_empty() {
-            continue;
-        }
-        keys.push(key.parse().map_err(|source| ListError::Key {
-            path: path.to_owned(),
-            line: index + 1,
-            source,
-        })?);
-    }
+    let (lines, keys): (Vec<_>, Vec<_>) = (1..)
+        .zip(text.lines())
+        .map(|(line, text)| (line, text.split('#').next().unwrap_or_default().trim()))
+        .filter(|(_, key)| !key.is_empty())
+        .unzip();
+    let keys = PublicKey::parse_all(&keys).map_err(|(place, source)| ListError::Key {
+        path: path.to_owned(),
+        line: lines[place],
+        source,
+    })?;
     Members::new(keys).map_err(|source| ListError::Members {
         path: path.to_owned(),
         source,

@@ -134,7 +134,17 @@ fn a_certificate_holds_for_what_was_decided_in_either_form() {
 #[test]
 fn a_certificate_shows_nothing_else_and_the_program_says_what_is_wrong() {
     let files = Files::new();
+    let [one, other] = [0, 1].map(|member| members().keys()[member].to_string());
+    let proof_of_another = format!("{}{}", &one[..192], &other[192..]);
+    files.write(
+        "unproven",
+        format!("# shops\n\n{other}\n{proof_of_another}\n"),
+    );
     for (arguments, reason) in [
+        (
+            "bytes --members unproven --key price --value value",
+            "unproven, line 4: the public key comes without a proof",
+        ),
         (
             "bytes --members members --key prize --value value",
             "signature does not hold",

@@ -8,8 +8,8 @@
 // the two.
 
 import { PrivateKey } from "./keys.js";
+import { call } from "./library.js";
 import { Peers } from "./peers.js";
-import { wasm } from "./wasm.js";
 
 export { PrivateKey };
 
@@ -255,8 +255,7 @@ export class Beaufort {
  * certificate does not show it.
  */
 export async function verifyCertificate(members, key, value, certificate) {
-  const module = await wasm();
-  return module.verifyCertificate(members, key, value ?? undefined, certificate);
+  return call("verifyCertificate", members, key, value ?? undefined, certificate);
 }
 
 /**
@@ -264,15 +263,12 @@ export async function verifyCertificate(members, key, value, certificate) {
  * owns what is there now (`old`), and from then on `owner`'s.
  */
 export async function signOwned({ privateKey, key, old = null, owner, content }) {
-  const module = await wasm();
-  const secret = privateKey.exposeBytes();
-  return module.signOwned(secret, key, old ?? undefined, owner, bytesOf(content));
+  return call("signOwned", privateKey.exposeBytes(), key, old ?? undefined, owner, bytesOf(content));
 }
 
 /** `{owner, content}` of such a value, or `null` where it is none. */
 export async function decodeOwned(value) {
-  const module = await wasm();
-  return module.decodeOwned(value) ?? null;
+  return (await call("decodeOwned", value)) ?? null;
 }
 
 function withResolvers() {

@@ -2,7 +2,7 @@
 // show in logs, and structured cloning finds nothing in it. It is stored only where `save` is called, and then
 // encrypted under a key of the browser that scripts cannot read either.
 
-import { wasm } from "./wasm.js";
+import { call } from "./library.js";
 
 const DATABASE = "beaufort keys";
 const STORE = "keys";
@@ -21,8 +21,7 @@ export class PrivateKey {
 
   /** A new key. */
   static async generate() {
-    const { generateSecret } = await wasm();
-    return new PrivateKey(generateSecret(crypto.getRandomValues(new Uint8Array(LENGTH))));
+    return new PrivateKey(await call("generateSecret", crypto.getRandomValues(new Uint8Array(LENGTH))));
   }
 
   /** A key from the 64 hexadecimal characters of a key file. */
@@ -35,8 +34,7 @@ export class PrivateKey {
 
   /** The public key that belongs to it, in hexadecimal: what the other members list. */
   async publicKey() {
-    const { publicKey } = await wasm();
-    return publicKey(this.#bytes);
+    return call("publicKey", this.#bytes);
   }
 
   /** The key itself, in hexadecimal: for a backup, and for nothing else. */

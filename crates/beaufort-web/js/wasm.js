@@ -1,5 +1,4 @@
-// The compiled module, loaded when it is first needed: all of it in the worker, in the page only for keys and
-// certificates.
+// The compiled module, loaded when it is first needed. Workers use it, and never the page's own thread.
 
 let loading;
 

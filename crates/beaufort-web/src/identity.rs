@@ -2,8 +2,8 @@
 
 use crate::{keys, plain::object, secret_key};
 use beaufort::{
-    MemberId, Members, Scheme as _,
-    bls::{Bls, SecretKey, Verifier},
+    Members,
+    bls::Bls,
     handshake::{self, Party},
 };
 use std::rc::Rc;
@@ -11,15 +11,7 @@ use wasm_bindgen::prelude::*;
 
 /// A member of a network, with its private key.
 #[wasm_bindgen]
-pub struct Identity(pub(crate) Rc<Parts>);
-
-/// What an identity consists of.
-pub(crate) struct Parts {
-    pub(crate) members: Members<Bls>,
-    pub(crate) secret: SecretKey,
-    verifier: Verifier,
-    me: MemberId,
-}
+pub struct Identity(pub(crate) Rc<Party<Bls>>);
 
 #[wasm_bindgen]
 impl Identity {
@@ -32,18 +24,12 @@ impl Identity {
     pub fn new(members: Vec<String>, secret: &[u8]) -> Result<Identity, JsError> {
         let secret = secret_key(secret)?;
         let members = Members::new(keys(&members)?)?;
-        let me = members.find(secret.public()).ok_or_else(|| {
+        let party = Party::new(Bls, members, secret).ok_or_else(|| {
             JsError::new(
                 "the private key is no member's: its public key must be in the list of members",
             )
         })?;
-        let verifier = Bls.verifier(members.keys());
-        Ok(Self(Rc::new(Parts {
-            members,
-            secret,
-            verifier,
-            me,
-        })))
+        Ok(Self(Rc::new(party)))
     }
 
     /// The member's place in the sorted list.
@@ -79,31 +65,19 @@ impl Identity {
             .try_into()
             .map_err(|_| JsError::new("a nonce has 32 bytes"))?;
         let channel = handshake::fingerprints(local, remote);
-        let (state, hello) = handshake::Handshake::begin(&self.0.party(), nonce, &channel);
+        let (state, hello) = handshake::Handshake::begin(&self.0, nonce, &channel);
         Ok(Handshake {
-            parts: Rc::clone(&self.0),
+            party: Rc::clone(&self.0),
             state: State::Greeting(state),
             hello,
         })
     }
 }
 
-impl Parts {
-    fn party(&self) -> Party<'_, Bls> {
-        Party {
-            scheme: &Bls,
-            members: &self.members,
-            verifier: &self.verifier,
-            me: self.me,
-            secret: &self.secret,
-        }
-    }
-}
-
 /// A handshake under way.
 #[wasm_bindgen]
 pub struct Handshake {
-    parts: Rc<Parts>,
+    party: Rc<Party<Bls>>,
     state: State,
     hello: Vec<u8>,
 }
@@ -128,10 +102,9 @@ impl Handshake {
     ///
     /// When the other end cannot prove to be a member. The channel must be closed.
     pub fn receive(&mut self, message: &[u8]) -> Result<JsValue, JsError> {
-        let party = self.parts.party();
         match std::mem::replace(&mut self.state, State::Over) {
             State::Greeting(state) => {
-                let (state, proof) = state.prove(&party, message)?;
+                let (state, proof) = state.prove(&self.party, message)?;
                 self.state = State::Proving(state);
                 Ok(object([(
                     "send",
@@ -139,7 +112,7 @@ impl Handshake {
                 )]))
             }
             State::Proving(state) => {
-                let member = state.check(&party, message)?;
+                let member = state.check(&self.party, message)?;
                 Ok(object([("member", member.0.into())]))
             }
             State::Over => Err(JsError::new("this handshake is over")),

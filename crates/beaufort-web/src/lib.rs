@@ -114,9 +114,7 @@ fn secret_key(bytes: &[u8]) -> Result<SecretKey, JsError> {
 }
 
 fn keys(texts: &[String]) -> Result<Vec<PublicKey>, JsError> {
-    let parse = |(index, text): (usize, &String)| {
-        let key = text.parse::<PublicKey>();
-        key.map_err(|error| JsError::new(&format!("member {} of the list: {error}", index + 1)))
-    };
-    texts.iter().enumerate().map(parse).collect()
+    PublicKey::parse_all(texts).map_err(|(place, error)| {
+        JsError::new(&format!("member {} of the list: {error}", place + 1))
+    })
 }

@@ -134,7 +134,7 @@ pub(crate) fn status(status: &Status, root: &[u8]) -> JsValue {
         ("neighbours", neighbours.collect::<Array>().into()),
         ("pending", (status.open as f64).into()),
         ("excluded", excluded.collect::<Array>().into()),
-        ("isCautious", status.cautious_until.is_some().into()),
+        ("isCautious", (!status.distrusted.is_empty()).into()),
         ("root", hex::encode(root).into()),
     ])
 }

@@ -59,3 +59,12 @@ test("the honest ones go on, and none of them is taken for a liar", async () => 
     assert.ok(reasons.every((reason) => reason === null), `${reasons}`);
   }
 });
+
+test("a page that is opened again knows who voted twice, from nobody else", async () => {
+  const context = world.pages[0].context();
+  await world.pages[0].close();
+  const page = await world.join(0, { context, signaling: ["ws://127.0.0.1:9/"] });
+  assert.match(await exclusion(page, TWINS), /voted for two values/);
+  const { neighbours } = await page.evaluate(() => store.status());
+  assert.deepEqual(neighbours, []);
+});

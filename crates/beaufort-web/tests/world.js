@@ -49,7 +49,12 @@ async function serve(directories) {
     }
   });
   await new Promise((resolve) => server.listen(0, "localhost", resolve));
-  return { origin: `http://localhost:${server.address().port}`, close: () => server.close() };
+  const close = async () => {
+    const gone = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await gone;
+  };
+  return { origin: `http://localhost:${server.address().port}`, close };
 }
 
 /** Does something with each of some, at the same time. */
@@ -112,7 +117,7 @@ export class World {
 
   async close() {
     await this.browser?.close();
-    this.files?.close();
+    await this.files?.close();
     await this.signaling?.kill();
   }
 }

@@ -42,6 +42,8 @@ fn main() {
     measure("encode a sum", || Bls.encode(&sum));
 
     let network = Network::new();
+    let texts: Vec<_> = network.keys.iter().map(ToString::to_string).collect();
+    measure("decode 100 keys", || PublicKey::parse_all(&texts).is_ok());
     measure("prepare 100 keys", || Bls.verifier(&network.keys));
     for signers in [1, QUORUM, MEMBERS] {
         let claim = network.claim(1, signers, 1);

@@ -2,24 +2,21 @@
 //!
 //! A signature is a point of G1: the message's hash raised to the secret times t = H1(pk). Signatures on one message
 //! are added in any order and overlap. A sum is verified against the sum of pk^t over its signers, with counts, by
-//! one equation of pairings; several claims take one final exponentiation together, each weighed with a random
-//! number of 64 bits, so that false ones cancel out with a probability of 2^-64.
+//! one equation of pairings, several claims by one together, each weighed with a random number of 64 bits, so that false
+//! ones cancel out with a probability of 2^-64.
 
 #[cfg(test)]
 mod attacks;
 mod hashes;
 mod keys;
+mod pairing;
+mod possession;
 mod raw;
 mod verifier;
 
 use blst::{
-    MultiPoint as _, blst_fp12, blst_p1_affine,
     min_sig::{self, AggregateSignature},
     p1_affines, p2_affines,
-};
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _},
 };
 
 pub use self::{
@@ -31,8 +28,8 @@ use crate::{Claim, Digest, Scheme, Signature};
 /// The domain of votes: what is hashed to the curve in it is a message that members sign.
 const MESSAGE: &[u8] = b"BEAUFORT-V01-MESSAGE-BLS12381G1_XMD:SHA-256_SSWU_RO_";
 
-/// Bits of a claim's random weight.
-const WEIGHT: usize = 64;
+/// Bytes of a claim's random weight.
+const WEIGHT: usize = 8;
 
 /// BLS12-381 signatures.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,43 +94,15 @@ impl Scheme for Bls {
             .iter()
             .map(|claim| claim.signature.0.into())
             .collect();
-        let signatures = p1_affines::from(&signatures);
-        // Refuses the neutral element and what is on the curve outside of the group.
-        if signatures.as_slice().validate().is_err() {
-            return false;
-        }
         let hashes: Vec<_> = claims
             .iter()
             .map(|claim| hashes::point(claim.message))
             .collect();
-        // A single claim needs no weight: there is nothing that it could cancel out with.
-        let points = match signatures.as_slice() {
-            [signature] => [&hashes[..], &[*signature]].concat(),
-            _ => weigh(&signatures, &hashes, seed),
-        };
-        if points.last() == Some(&blst_p1_affine::default()) {
-            return false;
-        }
-        let keys = p2_affines::from(&keys);
-        let keys = [keys.as_slice(), &[verifier.negated_generator]].concat();
-        blst_fp12::miller_loop_n(&keys, &points).final_exp() == blst_fp12::default()
+        pairing::holds::<WEIGHT>(
+            p2_affines::from(&keys).as_slice(),
+            &hashes,
+            p1_affines::from(&signatures).as_slice(),
+            seed,
+        )
     }
-}
-
-/// The messages' hashes, each claim weighed with a random number of its own, and then the sum of the signatures with
-/// the same weights.
-fn weigh(
-    signatures: &p1_affines,
-    hashes: &[blst_p1_affine],
-    seed: &[u8; 32],
-) -> Vec<blst_p1_affine> {
-    let mut random = ChaCha20Rng::from_seed(*seed);
-    let weights: Vec<_> = hashes
-        .iter()
-        .map(|_| random.next_u64().max(1).to_le_bytes())
-        .collect();
-    let weigh = |(hash, weight): (&blst_p1_affine, &[u8; 8])| [*hash].mult(weight, WEIGHT);
-    let mut points: Vec<_> = hashes.iter().zip(&weights).map(weigh).collect();
-    points.push(signatures.mult(weights.as_flattened(), WEIGHT));
-    p1_affines::from(&points).as_slice().to_vec()
 }

@@ -33,13 +33,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// Whether it shows what it says.
-    pub fn holds<S: Scheme>(
-        &self,
-        scheme: &S,
-        members: &Members<S>,
-        verifier: &S::Verifier,
-        seed: &[u8; 32],
-    ) -> bool {
+    pub fn holds<S: Scheme>(&self, scheme: &S, members: &Members<S>, seed: &[u8; 32]) -> bool {
         let [one, other] = &self.votes;
         let two_votes = one.ballot.round == other.ballot.round
             && one.ballot.phase == other.ballot.phase
@@ -70,6 +64,6 @@ impl Evidence {
                 signature: &second,
             },
         ];
-        scheme.verify(verifier, &claims, seed)
+        scheme.verify(members.verifier(scheme), &claims, seed)
     }
 }

@@ -48,17 +48,27 @@ pub enum HandshakeError {
 }
 
 /// Who this replica is, and what it checks others with.
-pub struct Party<'a, S: Scheme> {
+pub struct Party<S: Scheme> {
     /// The scheme of signatures.
-    pub scheme: &'a S,
+    pub scheme: S,
     /// All members.
-    pub members: &'a Members<S>,
-    /// Their keys, prepared for verification.
-    pub verifier: &'a S::Verifier,
+    pub members: Members<S>,
     /// This replica.
     pub me: MemberId,
     /// Its secret key.
-    pub secret: &'a S::SecretKey,
+    pub secret: S::SecretKey,
+}
+
+impl<S: Scheme> Party<S> {
+    /// The member that has this secret key, if one has.
+    pub fn new(scheme: S, members: Members<S>, secret: S::SecretKey) -> Option<Self> {
+        Some(Self {
+            me: members.find(&scheme.public(&secret))?,
+            scheme,
+            members,
+            secret,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -86,11 +96,7 @@ impl Handshake {
     ///
     /// `nonce` must be drawn at random for each handshake. `channel` is what both ends of the transport, and of no
     /// other, have in common, such as [`fingerprints`].
-    pub fn begin<S: Scheme>(
-        party: &Party<'_, S>,
-        nonce: [u8; 32],
-        channel: &[u8],
-    ) -> (Self, Vec<u8>) {
+    pub fn begin<S: Scheme>(party: &Party<S>, nonce: [u8; 32], channel: &[u8]) -> (Self, Vec<u8>) {
         let mine = Hello {
             network: party.members.network(),
             member: party.me,
@@ -113,7 +119,7 @@ impl Handshake {
     /// channel then.
     pub fn prove<S: Scheme>(
         self,
-        party: &Party<'_, S>,
+        party: &Party<S>,
         hello: &[u8],
     ) -> Result<(Proving, Vec<u8>), HandshakeError> {
         let Self { mine, channel } = self;
@@ -129,7 +135,7 @@ impl Handshake {
         }
         let signature = party
             .scheme
-            .sign(party.secret, &statement(&mine, &theirs, &channel));
+            .sign(&party.secret, &statement(&mine, &theirs, &channel));
         Ok((
             Proving {
                 mine,
@@ -149,7 +155,7 @@ impl Proving {
     /// When it is not the member's that it claims to be, made for this channel. Close the channel then.
     pub fn check<S: Scheme>(
         self,
-        party: &Party<'_, S>,
+        party: &Party<S>,
         proof: &[u8],
     ) -> Result<MemberId, HandshakeError> {
         let Self {
@@ -166,7 +172,8 @@ impl Proving {
             signature: &signature,
         };
         // One claim is not weighed against others, so that any seed does.
-        let proven = party.scheme.verify(party.verifier, &[claim], &mine.nonce);
+        let verifier = party.members.verifier(&party.scheme);
+        let proven = party.scheme.verify(verifier, &[claim], &mine.nonce);
         proven.then_some(theirs.member).ok_or(forged)
     }
 }

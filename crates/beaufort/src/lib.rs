@@ -40,6 +40,7 @@ mod settings;
 mod signers;
 #[cfg(feature = "simulation")]
 pub mod sim;
+mod sums;
 mod tally;
 mod tree;
 mod vote;

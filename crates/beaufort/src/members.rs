@@ -3,11 +3,14 @@
 //! Every replica sorts the same keys in the same way, so that a member's place in the list stands for it everywhere.
 //! Changing the set is outside of the protocol (section 3.1 of the paper): the network stops and starts with another.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     MAX_MEMBERS, Scheme,
     digest::{Digest, hash},
+    signers::quorum,
 };
 
 /// A member: its place in the sorted list of keys.
@@ -32,6 +35,7 @@ pub enum MembersError {
 pub struct Members<S: Scheme> {
     keys: Vec<S::PublicKey>,
     network: Digest,
+    verifier: OnceLock<S::Verifier>,
 }
 
 impl<S: Scheme> Members<S> {
@@ -54,7 +58,11 @@ impl<S: Scheme> Members<S> {
         let encoded: Vec<_> = keys.iter().map(S::encode_key).collect();
         let parts: Vec<_> = encoded.iter().map(Vec::as_slice).collect();
         let network = hash("beaufort 2026 network", &parts);
-        Ok(Self { keys, network })
+        Ok(Self {
+            keys,
+            network,
+            verifier: OnceLock::new(),
+        })
     }
 
     /// How many there are: n.
@@ -65,12 +73,12 @@ impl<S: Scheme> Members<S> {
 
     /// How many may be Byzantine: f, the largest with n >= 3f + 1.
     pub fn faults(&self) -> usize {
-        (self.len() - 1) / 3
+        self.len() - self.quorum()
     }
 
     /// How many votes decide: n - f.
     pub fn quorum(&self) -> usize {
-        self.len() - self.faults()
+        quorum(self.len())
     }
 
     /// All of them, in order.
@@ -96,8 +104,28 @@ impl<S: Scheme> Members<S> {
             .map(|index| MemberId(index as u16))
     }
 
+    /// All keys, prepared for verification; done when it is asked for first.
+    pub fn verifier(&self, scheme: &S) -> &S::Verifier {
+        self.verifier.get_or_init(|| scheme.verifier(&self.keys))
+    }
+
     /// What stands for this set of members in everything they sign.
     pub fn network(&self) -> Digest {
         self.network
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::bls::{Bls, SecretKey};
+
+    /// Each check of a certificate prepared the members' keys anew, which took longer than the check itself.
+    #[test]
+    fn keys_are_prepared_once() {
+        let keys = (0..4).map(|seed| SecretKey::from_seed(&[seed; 32]).public().clone());
+        let members: Members<Bls> = Members::new(keys.collect()).unwrap();
+        assert!(std::ptr::eq(members.verifier(&Bls), members.verifier(&Bls)));
     }
 }

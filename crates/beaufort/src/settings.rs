@@ -7,12 +7,16 @@ use crate::{Millis, Rule};
 pub struct Settings {
     /// How many connections a replica opens by its own choice; it accepts more (section 4.1: seven performed best).
     pub degree: usize,
+    /// How long what arrives is gathered before anything is decided and told, in milliseconds.
+    pub turn: Millis,
     /// How long votes are gathered before they go to neighbours, in milliseconds.
     pub interval: Millis,
-    /// To how many neighbours votes go each time.
-    pub fanout: usize,
-    /// To how many neighbours a new proposal, n - f votes or a decision go at once.
+    /// To how many neighbours a new proposal goes at once.
     pub burst: usize,
+    /// How long a view may not come further before its votes go to neighbours drawn at random, in milliseconds.
+    pub patience: Millis,
+    /// To how many neighbours they go then each time.
+    pub fanout: usize,
     /// How long a split round waits for more votes at first, in milliseconds.
     pub linger: Millis,
     /// How long a proposal may make no progress before neighbours are exchanged, in milliseconds.
@@ -21,7 +25,7 @@ pub struct Settings {
     pub renewal: Millis,
     /// How often the tree of all keys is compared with a neighbour's, in milliseconds.
     pub comparison: Millis,
-    /// How long every signature is verified on arrival after a false one was found, in milliseconds.
+    /// How long what comes from a neighbour that passed on a false signature is verified on arrival, in milliseconds.
     pub caution: Millis,
     /// How a value is chosen after round 0.
     pub rule: Rule,
@@ -31,14 +35,16 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             degree: 7,
-            interval: 40,
-            fanout: 1,
+            turn: 20,
+            interval: 80,
             burst: 3,
+            patience: 1_000,
+            fanout: 1,
             linger: 400,
             stall: 3_000,
             renewal: 60_000,
             comparison: 10_000,
-            caution: 60_000,
+            caution: 10_000,
             rule: Rule::default(),
         }
     }

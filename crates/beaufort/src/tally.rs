@@ -1,13 +1,18 @@
-//! The votes for one value in one round: a set that only grows, kept as few sums of signatures.
+//! The votes for one value in one round: a set that only grows, kept as [few sums](crate::sums) of signatures.
 //!
 //! Votes come from neighbours as sums that nobody has verified yet. They are kept as they came until a decision needs
 //! them: then they are added to what is known to hold, and the whole is verified at once (section 3.2.6 of the paper).
 //! If that fails, halving finds the parts that are bad; they are dropped, and with them go votes that were only
-//! claimed. Once verified, the parts are gone and one sum stays.
+//! claimed. Once verified, the parts are gone and their sum stays.
 
-use crate::{Claim, Digest, MemberId, Scheme, Signature, Signers};
+use std::collections::BTreeMap;
 
-/// The most sums that wait to be verified; of more, two are made one.
+use crate::{
+    MemberId, Millis, Scheme, Signature, Signers,
+    sums::{Holds, Sum, Sums},
+};
+
+/// How many sums wait to be verified; of more, two are made one where their counts allow it.
 const MAX_PARTS: usize = 16;
 
 /// Where signatures came from.
@@ -26,26 +31,20 @@ struct Part<P> {
     sum: Sum<P>,
 }
 
-/// A sum that is ready to be added to.
-#[derive(Clone)]
-pub(crate) struct Sum<P> {
-    pub signers: Signers,
-    pub point: P,
-}
-
 /// Who voted so, with the signatures that show it.
 pub(crate) struct Tally<S: Scheme> {
     /// Verified, or signed by this replica itself.
-    verified: Option<Sum<S::Point>>,
+    verified: Sums<S::Point>,
+    /// Each named somebody new when it came.
     parts: Vec<Part<S::Point>>,
     /// Everybody in any of these, once.
     claimed: Signers,
-    /// What is verified and the first of the parts, as one sum.
-    total: Option<Sum<S::Point>>,
-    /// How many parts are in that sum.
+    /// What is verified and the first of the parts.
+    total: Sums<S::Point>,
+    /// How many parts are in it.
     added: usize,
     /// The same as bytes, until it changes.
-    encoded: Option<Signature>,
+    encoded: Option<Vec<Signature>>,
 }
 
 impl<S: Scheme> Clone for Tally<S> {
@@ -56,7 +55,7 @@ impl<S: Scheme> Clone for Tally<S> {
             claimed: self.claimed.clone(),
             total: self.total.clone(),
             added: self.added,
-            encoded: self.encoded,
+            encoded: self.encoded.clone(),
         }
     }
 }
@@ -64,12 +63,11 @@ impl<S: Scheme> Clone for Tally<S> {
 impl<S: Scheme> Tally<S> {
     /// No votes, in a network of `n` members.
     pub fn new(n: usize) -> Self {
-        let claimed = Signers::none(n);
         Self {
-            verified: None,
+            verified: Sums::none(n),
             parts: Vec::new(),
-            claimed,
-            total: None,
+            claimed: Signers::none(n),
+            total: Sums::none(n),
             added: 0,
             encoded: None,
         }
@@ -85,16 +83,20 @@ impl<S: Scheme> Tally<S> {
         self.parts.is_empty()
     }
 
-    /// Everybody who is known to have voted so.
+    /// Everybody who is known to have voted so, if anybody is.
     pub fn verified(&self) -> Option<&Signers> {
-        self.verified.as_ref().map(|sum| &sum.signers)
+        (!self.verified.as_slice().is_empty()).then(|| self.verified.signers())
     }
 
-    /// The sum that is known to hold.
+    /// One sum of n - f members who are known to have voted so, or of all where they are fewer.
     pub fn proof(&self, scheme: &S) -> Option<(Signers, Signature)> {
-        self.verified
-            .as_ref()
-            .map(|sum| (sum.signers.clone(), scheme.encode(&sum.point)))
+        let Sum { signers, point } = self.verified.joined(scheme)?;
+        Some((signers, scheme.encode(&point)))
+    }
+
+    /// The sums that are known to hold, to go on from.
+    pub fn kept(&self, scheme: &S) -> impl Iterator<Item = (Signers, Signature)> {
+        encoded(scheme, &self.verified)
     }
 
     /// Whether a neighbour's votes name anybody new.
@@ -102,8 +104,11 @@ impl<S: Scheme> Tally<S> {
         signers.exceeds(&self.claimed)
     }
 
-    /// Takes what a neighbour sent.
+    /// Takes what a neighbour sent, where it names anybody new.
     pub fn merge(&mut self, scheme: &S, from: Source, sum: Sum<S::Point>) {
+        if !self.wants(&sum.signers) {
+            return;
+        }
         self.claimed.unite(&sum.signers);
         self.parts.push(Part { from, sum });
         if self.parts.len() > MAX_PARTS {
@@ -111,56 +116,72 @@ impl<S: Scheme> Tally<S> {
         }
     }
 
-    /// Makes one part of the two with the fewest signers. Where they came from matters no more: nobody answers for both.
+    /// Makes one part of the one with the fewest signers and the next that it joins. Where they came from matters no
+    /// more: nobody answers for both.
     fn fold(&mut self, scheme: &S) {
         self.parts
             .sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
-        if let (Some(one), Some(other)) = (self.parts.pop(), self.parts.pop()) {
-            let mut sum = one.sum;
-            extend(scheme, &mut sum, other.sum);
-            let from = Source {
-                vouched: false,
-                ..one.from
-            };
-            self.parts.push(Part { from, sum });
+        let Some(mut fewest) = self.parts.pop() else {
+            return;
+        };
+        let joins = |part: &Part<S::Point>| fewest.sum.join(scheme, &part.sum);
+        if let Some(other) = self.parts.iter().rposition(joins) {
+            self.parts.remove(other);
+            fewest.from.vouched = false;
         }
+        self.parts.push(fewest);
         self.start_over();
     }
 
     /// Adds what is known to hold: this replica's own vote, or a sum that was verified elsewhere.
-    pub fn add(&mut self, scheme: &S, sum: Sum<S::Point>) {
+    pub fn add(&mut self, scheme: &S, sum: &Sum<S::Point>) {
         self.claimed.unite(&sum.signers);
-        if let Some(total) = &mut self.total {
-            extend(scheme, total, sum.clone());
+        self.verified.add(scheme, sum);
+        if self.total.add(scheme, sum) {
             self.encoded = None;
-        }
-        match &mut self.verified {
-            Some(verified) => extend(scheme, verified, sum),
-            None => self.verified = Some(sum),
         }
     }
 
-    /// All of it as one sum, as it goes to neighbours; nothing where there is nothing.
-    pub fn total(&mut self, scheme: &S) -> Option<(&Signers, Signature)> {
+    /// All of it, as it goes to neighbours: one sum, unless counts are too large for that.
+    pub fn total(&mut self, scheme: &S) -> impl Iterator<Item = (&Signers, Signature)> {
         self.consolidate(scheme);
-        let total = self.total.as_ref()?;
-        let signature = *self
+        let sums = self.total.as_slice();
+        let encode = |sum: &Sum<S::Point>| scheme.encode(&sum.point);
+        let encoded = self
             .encoded
-            .get_or_insert_with(|| scheme.encode(&total.point));
-        Some((&total.signers, signature))
+            .get_or_insert_with(|| sums.iter().map(encode).collect());
+        let signers = sums.iter().map(|sum| &sum.signers);
+        signers.zip(encoded.iter().copied())
+    }
+
+    /// What is new to who knows of these votes, of as few of the sums that came as have it: they do not overlap then.
+    pub fn news(&self, scheme: &S, known: &Signers) -> Vec<(Signers, Signature)> {
+        let mut news = Sums::none(known.members());
+        let mut told = known.clone();
+        let parts = self.parts.iter().map(|part| &part.sum);
+        for sum in self.verified.as_slice().iter().chain(parts) {
+            if sum.signers.exceeds(&told) {
+                told.unite(&sum.signers);
+                news.add(scheme, sum);
+            }
+        }
+        encoded(scheme, &news).collect()
+    }
+
+    /// Whether anything in it that nobody answers for came from one of these.
+    pub fn rests_on(&self, members: &BTreeMap<MemberId, Millis>) -> bool {
+        self.parts
+            .iter()
+            .any(|Part { from, .. }| !from.vouched && members.contains_key(&from.member))
     }
 
     /// What is to be verified before everything in it is known to hold.
-    pub fn claim<'a>(&'a mut self, scheme: &S, message: &'a Digest) -> Option<Claim<'a, S>> {
+    pub fn claims(&mut self, scheme: &S) -> &[Sum<S::Point>] {
         self.consolidate(scheme);
-        self.total.as_ref().map(|sum| Claim {
-            message,
-            signers: &sum.signers,
-            signature: &sum.point,
-        })
+        self.total.as_slice()
     }
 
-    /// The claim that was verified holds.
+    /// The claims that were verified hold.
     pub fn confirm(&mut self, scheme: &S) {
         self.consolidate(scheme);
         self.verified = self.total.clone();
@@ -169,12 +190,8 @@ impl<S: Scheme> Tally<S> {
         self.reclaim();
     }
 
-    /// The claim does not hold: keeps what `holds` says does, drops the rest, and tells from whom that came.
-    pub fn sift(
-        &mut self,
-        scheme: &S,
-        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
-    ) -> Vec<Source> {
+    /// The claims do not hold: keeps what `holds` says does, drops the rest, and tells from whom that came.
+    pub fn sift(&mut self, scheme: &S, holds: &mut Holds<'_, S::Point>) -> Vec<Source> {
         let parts = std::mem::take(&mut self.parts);
         let mut culprits = Vec::new();
         halve(scheme, &parts, holds, &mut self.verified, &mut culprits);
@@ -190,75 +207,64 @@ impl<S: Scheme> Tally<S> {
             self.parts.clear();
             self.start_over();
         }
-        self.verified.is_some()
+        self.verified().is_some()
     }
 
     /// Adds the parts that came since the last time, the largest first. One that names nobody new by then is kept all
     /// the same: if the sum turns out bad, it may be the one that holds.
     fn consolidate(&mut self, scheme: &S) {
-        if self.total.is_none() {
-            self.total = self.verified.clone();
-        }
-        self.parts[self.added..].sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
-        for Part { sum, .. } in &self.parts[self.added..] {
-            match &mut self.total {
-                Some(total) if !sum.signers.exceeds(&total.signers) => continue,
-                Some(total) => extend(scheme, total, sum.clone()),
-                None => self.total = Some(sum.clone()),
+        let new = &mut self.parts[self.added..];
+        new.sort_by_key(|part| std::cmp::Reverse(part.sum.signers.distinct()));
+        for Part { sum, .. } in new {
+            if self.total.add(scheme, sum) {
+                self.encoded = None;
             }
-            self.encoded = None;
         }
         self.added = self.parts.len();
     }
 
-    /// Makes the sum anew from what there is.
+    /// Makes the sums anew from what there is.
     fn start_over(&mut self) {
-        (self.total, self.added, self.encoded) = (None, 0, None);
+        (self.total, self.added, self.encoded) = (self.verified.clone(), 0, None);
         self.reclaim();
     }
 
     fn reclaim(&mut self) {
-        self.claimed = Signers::none(self.claimed.members());
-        if let Some(sum) = &self.verified {
-            self.claimed.unite(&sum.signers);
-        }
+        self.claimed = self.verified.signers().clone();
         for part in &self.parts {
             self.claimed.unite(&part.sum.signers);
         }
     }
 }
 
-/// Adds one sum to another, unless a count would get too large.
-fn extend<S: Scheme>(scheme: &S, sum: &mut Sum<S::Point>, more: Sum<S::Point>) {
-    if !sum.signers.exceeds(&more.signers) {
-        *sum = more;
-    } else if let Some(signers) = sum.signers.plus(&more.signers) {
-        sum.signers = signers;
-        scheme.add(&mut sum.point, &more.point);
-    }
+fn encoded<S: Scheme>(
+    scheme: &S,
+    sums: &Sums<S::Point>,
+) -> impl Iterator<Item = (Signers, Signature)> {
+    let encode = |sum: &Sum<S::Point>| (sum.signers.clone(), scheme.encode(&sum.point));
+    sums.as_slice().iter().map(encode)
 }
 
 /// Finds the parts that hold by halving, and adds them to `good`.
 fn halve<S: Scheme>(
     scheme: &S,
     parts: &[Part<S::Point>],
-    holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
-    good: &mut Option<Sum<S::Point>>,
+    holds: &mut Holds<'_, S::Point>,
+    good: &mut Sums<S::Point>,
     culprits: &mut Vec<Source>,
 ) {
-    let Some((first, others)) = parts.split_first() else {
+    let Some(first) = parts.first() else {
         return;
     };
-    let mut whole = first.sum.clone();
-    for part in others {
-        extend(scheme, &mut whole, part.sum.clone());
+    let mut whole = Sums::none(first.sum.signers.members());
+    for part in parts {
+        whole.add(scheme, &part.sum);
     }
-    if holds(&whole.signers, &whole.point) {
-        match good {
-            Some(good) => extend(scheme, good, whole),
-            None => *good = Some(whole),
+    if holds(whole.as_slice()) {
+        for sum in whole.as_slice() {
+            good.add(scheme, sum);
         }
-    } else if others.is_empty() {
+    } else if parts.len() == 1 {
         culprits.push(first.from);
     } else {
         let (one, other) = parts.split_at(parts.len() / 2);
@@ -272,8 +278,9 @@ fn halve<S: Scheme>(
 mod tests {
     use super::*;
     use crate::{
-        Members,
+        Digest, Members,
         bls::{Bls, Point, SecretKey},
+        sums::claims,
     };
 
     const MESSAGE: Digest = [7; 32];
@@ -320,17 +327,9 @@ mod tests {
             }
         }
 
-        fn holds(&self, signers: &Signers, signature: &Point) -> bool {
-            let verifier = Bls.verifier(self.members.keys());
-            Bls.verify(
-                &verifier,
-                &[Claim {
-                    message: &MESSAGE,
-                    signers,
-                    signature,
-                }],
-                &[0; 32],
-            )
+        fn holds(&self, sums: &[Sum<Point>]) -> bool {
+            let claims: Vec<_> = claims(&MESSAGE, sums).collect();
+            Bls.verify(self.members.verifier(&Bls), &claims, &[0; 32])
         }
     }
 
@@ -349,9 +348,10 @@ mod tests {
             tally.merge(&Bls, from(who[0]), world.sum(&MESSAGE, who));
         }
         assert_eq!(tally.claimed().distinct(), 7);
-        let claim = tally.claim(&Bls, &MESSAGE).unwrap();
-        assert_eq!(claim.signers.distinct(), 7);
-        assert!(world.holds(claim.signers, claim.signature));
+        let claims = tally.claims(&Bls);
+        assert_eq!(claims.len(), 1);
+        assert_eq!(claims[0].signers.distinct(), 7);
+        assert!(world.holds(claims));
         tally.confirm(&Bls);
         assert!(tally.is_verified());
         assert_eq!(tally.verified().unwrap().distinct(), 7);
@@ -380,9 +380,8 @@ mod tests {
         ] {
             tally.merge(&Bls, from(member), world.sum(&message, &[member]));
         }
-        let claim = tally.claim(&Bls, &MESSAGE).unwrap();
-        assert!(!world.holds(claim.signers, claim.signature));
-        let culprits = tally.sift(&Bls, &mut |signers, point| world.holds(signers, point));
+        assert!(!world.holds(tally.claims(&Bls)));
+        let culprits = tally.sift(&Bls, &mut |sums| world.holds(sums));
         assert_eq!(culprits, [from(1), from(4)]);
         let kept: Vec<_> = tally.claimed().iter().map(|(member, _)| member.0).collect();
         assert_eq!(kept, [0, 2, 3, 5]);
@@ -395,8 +394,8 @@ mod tests {
         let mut tally = Tally::<Bls>::new(MEMBERS.into());
         tally.merge(&Bls, from(0), world.sum(&MESSAGE, &[0, 1]));
         tally.merge(&Bls, from(7), world.sum(&[8; 32], &[0, 1, 2, 3, 4]));
-        tally.total(&Bls).unwrap();
-        let culprits = tally.sift(&Bls, &mut |signers, point| world.holds(signers, point));
+        assert_eq!(tally.total(&Bls).count(), 1);
+        let culprits = tally.sift(&Bls, &mut |sums| world.holds(sums));
         assert_eq!(culprits, [from(7)]);
         assert_eq!(tally.claimed().distinct(), 2);
     }

@@ -1,7 +1,8 @@
 //! What replicas send to each other, and what a replica keeps, as bytes.
 //!
 //! Encoded with postcard. A value's digest is written once a state, however many votes are for it, and not at all where
-//! the value itself goes along. Decoding is total, and whatever is left over or does not fit together is refused.
+//! the value itself goes along; of values that the receiver has, only how their digests begin. Decoding is total, and
+//! whatever is left over or does not fit together is refused.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -67,7 +68,13 @@ enum Value {
     Bytes(Vec<u8>),
     Deleted,
     Digest(Digest),
+    /// One that the receiver has, by how its digest begins.
+    Known(Start),
 }
+
+/// How a digest begins. Who has two values of a view that begin alike asks for the state again, in which they are named
+/// in full.
+pub(crate) type Start = [u8; 4];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Vote {
@@ -106,6 +113,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> 
     if bytes.len() > MAX_MESSAGE {
         return Err(WireError::TooLong);
     }
+    decode_kept(bytes)
+}
+
+/// The same of what this replica wrote itself, however long it is.
+pub(crate) fn decode_kept<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         _ => Err(WireError::Malformed),
@@ -178,6 +190,55 @@ impl KeyState {
         }
     }
 
+    /// Shortens the digests of values that the receiver has, by their views.
+    pub fn shorten(&mut self, has: impl Fn(u64, &Digest) -> bool) {
+        for (view, value) in self.named() {
+            if let Value::Digest(digest) = value
+                && has(view, digest)
+            {
+                let [a, b, c, d, ..] = *digest;
+                *value = Value::Known([a, b, c, d]);
+            }
+        }
+    }
+
+    /// Finds the values of which it has only how their digests begin. Returns whether all of them were found.
+    pub fn resolve(&mut self, find: impl Fn(u64, Start) -> Option<Digest>) -> bool {
+        self.named().all(|(view, value)| {
+            let Value::Known(start) = value else {
+                return true;
+            };
+            match find(view, *start) {
+                Some(digest) => *value = Value::Digest(digest),
+                None => return false,
+            }
+            true
+        })
+    }
+
+    /// All values, with the views that they are of.
+    fn named(&mut self) -> impl Iterator<Item = (u64, &mut Value)> {
+        let view = self.view;
+        let before = view.saturating_sub(1);
+        let decided = self.decision.iter_mut();
+        let decided = decided.map(move |decided| (before, &mut decided.value));
+        decided.chain(self.values.iter_mut().map(move |value| (view, value)))
+    }
+
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        let value = |value: &Value| match value {
+            Value::Bytes(bytes) => bytes.len() + 8,
+            _ => 33,
+        };
+        let decided = |decided: &Decided| 128 + decided.signers.members() + value(&decided.value);
+        let votes = self.votes.iter().map(|vote| 64 + vote.signers.members());
+        self.key.len()
+            + self.decision.as_ref().map_or(0, decided)
+            + self.values.iter().map(value).sum::<usize>()
+            + votes.sum::<usize>()
+    }
+
     /// The state that a neighbour sent.
     ///
     /// # Errors
@@ -203,7 +264,8 @@ impl KeyState {
         {
             return Err(WireError::Bounds);
         }
-        let digests: Vec<_> = values.iter().map(Value::digest).collect();
+        let digests = values.iter().map(Value::digest);
+        let digests: Vec<_> = digests.collect::<Option<_>>().ok_or(WireError::Dangling)?;
         let votes = votes.into_iter().map(
             |Vote {
                  value,
@@ -235,16 +297,17 @@ impl KeyState {
                 let certificate = Certificate {
                     view: view - 1,
                     round,
-                    value: value.digest(),
+                    value: value.digest().ok_or(WireError::Dangling)?,
                     signers,
                     signature,
                 };
-                Decision {
+                Ok(Decision {
                     certificate,
                     value: value.shown(),
-                }
+                })
             },
         );
+        let decision = decision.transpose()?;
         let proposals = values.into_iter().filter_map(Value::shown).collect();
         Ok((
             key,
@@ -260,11 +323,12 @@ impl KeyState {
 }
 
 impl Value {
-    fn digest(&self) -> Digest {
+    fn digest(&self) -> Option<Digest> {
         match self {
-            Self::Bytes(bytes) => digest::value(Some(bytes)),
-            Self::Deleted => digest::value(None),
-            Self::Digest(digest) => *digest,
+            Self::Bytes(bytes) => Some(digest::value(Some(bytes))),
+            Self::Deleted => Some(digest::value(None)),
+            Self::Digest(digest) => Some(*digest),
+            Self::Known(_) => None,
         }
     }
 
@@ -273,7 +337,7 @@ impl Value {
         match self {
             Self::Bytes(bytes) => Some(Some(bytes)),
             Self::Deleted => Some(None),
-            Self::Digest(_) => None,
+            Self::Digest(_) | Self::Known(_) => None,
         }
     }
 }
@@ -334,6 +398,25 @@ mod tests {
         let encoded = encode(&KeyState::new(b"key", state(), true));
         let (key, decoded) = decode::<KeyState>(&encoded).unwrap().into_state().unwrap();
         assert_eq!((key.as_slice(), decoded), (&b"key"[..], state()));
+    }
+
+    #[test]
+    fn values_that_the_receiver_has_are_found_by_how_they_begin() {
+        let whole = KeyState::new(b"key", state(), true);
+        let theirs = digest::value(Some(b"theirs"));
+        let mut short = whole.clone();
+        short.shorten(|view, digest| view == 5 && *digest == theirs);
+        assert!(encode(&short).len() + 28 <= encode(&whole).len());
+        assert_eq!(
+            short.clone().into_state().map(|_| ()),
+            Err(WireError::Dangling)
+        );
+        let unknown = |_, _| None;
+        assert!(!short.clone().resolve(unknown));
+        let found =
+            |view, start: Start| (view == 5 && theirs.starts_with(&start)).then_some(theirs);
+        assert!(short.resolve(found));
+        assert_eq!(short, whole);
     }
 
     /// What replicas of other versions and in browsers read: it must not change unseen.

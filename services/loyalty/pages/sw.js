@@ -1,21 +1,9 @@
 // Keeps the pages on the device for when their server cannot be reached. While it can be, they come from there.
 
-const CACHE = "loyalty";
+import { keep } from "./beaufort/offline.js";
 
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
-
-self.addEventListener("fetch", (event) => {
-  const { method, url } = event.request;
-  if (method === "GET" && new URL(url).origin === self.location.origin) event.respondWith(answer(event.request));
-});
-
-async function answer(request) {
-  const cache = await caches.open(CACHE);
-  try {
-    const response = await fetch(request);
-    if (response.ok) await cache.put(request, response.clone());
-    return response;
-  } catch {
-    return (await cache.match(request)) ?? Response.error();
-  }
-}
+keep(
+  ...["shop.html", "wallet.html", "style.css", "icon.svg", "street.json", "rules.js"],
+  ...["shop.js", "wallet.js", "ledger.js", "overview.js", "setup.js", "street.js", "view.js"],
+  ...["wasm/loyalty.js", "wasm/loyalty_bg.wasm"],
+);

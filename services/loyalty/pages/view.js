@@ -11,9 +11,9 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** Keeps the pages on this device, from their second opening on; where the browser refuses, they work as before. */
+/** Keeps the pages on this device; where the browser refuses, they work as before. */
 export function keepPages() {
-  navigator.serviceWorker?.register(new URL("./sw.js", import.meta.url)).catch(console.warn);
+  navigator.serviceWorker?.register(new URL("./sw.js", import.meta.url), { type: "module" }).catch(console.warn);
 }
 
 /** Says something under a form: what went well, or what went wrong. */

@@ -1,17 +1,14 @@
 //! Which member of which network this replica is.
 
 use beaufort::{
-    MemberId, Members, Scheme as _,
-    bls::{Bls, SecretKey, Verifier},
+    MemberId, Members,
+    bls::{Bls, SecretKey},
     handshake::Party,
 };
 
 /// A member with its private key.
 pub(super) struct Identity {
-    pub(super) members: Members<Bls>,
-    secret: SecretKey,
-    verifier: Verifier,
-    pub(super) me: MemberId,
+    pub(super) party: Party<Bls>,
     /// All members' public keys, in hexadecimal.
     pub(super) keys: Vec<String>,
 }
@@ -19,29 +16,14 @@ pub(super) struct Identity {
 impl Identity {
     /// The member that has this private key, if one has.
     pub(super) fn new(members: Members<Bls>, secret: SecretKey) -> Option<Self> {
-        let me = members.find(secret.public())?;
-        Some(Self {
-            verifier: Bls.verifier(members.keys()),
-            keys: members.keys().iter().map(ToString::to_string).collect(),
-            members,
-            secret,
-            me,
-        })
+        let keys = members.keys().iter().map(ToString::to_string).collect();
+        let party = Party::new(Bls, members, secret)?;
+        Some(Self { party, keys })
     }
 
     /// The member with this public key.
     pub(super) fn find(&self, key: &str) -> Option<MemberId> {
         let index = self.keys.iter().position(|own| own == key)?;
         u16::try_from(index).ok().map(MemberId)
-    }
-
-    pub(super) fn party(&self) -> Party<'_, Bls> {
-        Party {
-            scheme: &Bls,
-            members: &self.members,
-            verifier: &self.verifier,
-            me: self.me,
-            secret: &self.secret,
-        }
     }
 }

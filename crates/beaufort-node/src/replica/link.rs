@@ -74,7 +74,7 @@ impl Link {
     pub(super) fn greet(&mut self, identity: &Identity, nonce: [u8; 32]) {
         let (local, remote) = self.channel.binding();
         let binding = handshake::fingerprints(local, remote);
-        let (state, hello) = Handshake::begin(&identity.party(), nonce, &binding);
+        let (state, hello) = Handshake::begin(&identity.party, nonce, &binding);
         self.shake = Shake::Greeting(state);
         self.channel.write(hello);
     }
@@ -87,13 +87,13 @@ impl Link {
     ) -> Result<Option<MemberId>, HandshakeError> {
         match std::mem::replace(&mut self.shake, Shake::None) {
             Shake::Greeting(state) => {
-                let (state, proof) = state.prove(&identity.party(), bytes)?;
+                let (state, proof) = state.prove(&identity.party, bytes)?;
                 self.shake = Shake::Proving(state);
                 self.channel.write(proof);
                 Ok(None)
             }
             Shake::Proving(state) => {
-                self.member = state.check(&identity.party(), bytes)?;
+                self.member = state.check(&identity.party, bytes)?;
                 self.is_proven = true;
                 Ok(Some(self.member))
             }

@@ -172,10 +172,10 @@ impl Node {
         let socket = bind(args.address).await.map_err(ReplicaError::Socket)?;
         let address = socket.local_addr().map_err(ReplicaError::Socket)?;
         let (sender, heard) = mpsc::channel(server::QUEUE);
-        let room = hex::encode(identity.members.network());
+        let room = hex::encode(identity.party.members.network());
         let key = replica
             .members()
-            .key(identity.me)
+            .key(identity.party.me)
             .map(ToString::to_string)
             .unwrap_or_default();
         let enter = |(number, url): (usize, &String)| {

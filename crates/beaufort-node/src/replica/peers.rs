@@ -333,7 +333,7 @@ impl Peers {
 
     /// Whether an offer is taken up. Where both ends have made one, the first member's counts.
     fn admits(&mut self, route: &Route, member: MemberId) -> bool {
-        let me = self.identity.me;
+        let me = self.identity.party.me;
         let refused = self.refused.get(&member);
         if member == me || refused.is_some_and(|&until| Instant::now() < until) {
             return false;

@@ -49,3 +49,95 @@ impl Storage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use beaufort::{
+        Ballot, Evidence, Exclusion, MemberId, Members, Output, Phase, Replica, Scheme as _, Scope,
+        Settings, Signed, Signers,
+        bls::{Bls, SecretKey},
+    };
+
+    const CULPRIT: MemberId = MemberId(3);
+
+    fn secrets() -> Vec<SecretKey> {
+        let mut secrets: Vec<_> = (0..4)
+            .map(|seed| SecretKey::from_seed(&[seed; 32]))
+            .collect();
+        secrets.sort_by(|one, other| one.public().cmp(other.public()));
+        secrets
+    }
+
+    fn members() -> Members<Bls> {
+        let keys = secrets().into_iter().map(|secret| secret.public().clone());
+        Members::new(keys.collect()).unwrap()
+    }
+
+    fn start(storage: &Storage) -> Replica<Bls> {
+        let access = |_: &[u8], _: Option<&[u8]>, _: Option<&[u8]>| true;
+        let (secret, settings) = (secrets().remove(0), Settings::default());
+        let kept = storage.all().unwrap();
+        Replica::new(
+            Bls,
+            members(),
+            secret,
+            settings,
+            Box::new(access),
+            [0; 32],
+            kept,
+        )
+        .unwrap()
+    }
+
+    /// Votes of the culprit for two values.
+    fn evidence() -> Evidence {
+        let (key, view) = (b"key".to_vec(), 1);
+        let scope = Scope::new(&members().network(), &key, view);
+        let votes = [[1; 32], [2; 32]].map(|value| {
+            let (round, phase) = (0, Phase::PreCommit);
+            let ballot = Ballot {
+                round,
+                phase,
+                value,
+            };
+            let point = Bls.sign(&secrets()[3], &scope.message(&ballot));
+            Signed {
+                ballot,
+                signers: Signers::one(4, CULPRIT),
+                signature: Bls.encode(&point),
+            }
+        });
+        Evidence {
+            culprit: CULPRIT,
+            key,
+            view,
+            votes,
+        }
+    }
+
+    /// Evidence was not kept: after a restart the culprit's votes counted again, until a neighbour told of it.
+    #[test]
+    fn who_voted_twice_is_known_when_the_program_starts_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Storage::open(directory.path()).unwrap();
+        let mut replica = start(&storage);
+        replica.connected(0, MemberId(1));
+        let message = [vec![6], postcard::to_stdvec(&evidence()).unwrap()].concat();
+        replica.receive(0, MemberId(1), &message);
+        let outputs = replica.poll(0);
+        let records = outputs.iter().filter_map(|output| match output {
+            Output::Persist { key, record } => Some((key.as_slice(), record.as_slice())),
+            _ => None,
+        });
+        storage.put(records).unwrap();
+        drop((replica, storage));
+        let storage = Storage::open(directory.path()).unwrap();
+        let excluded = start(&storage).status().excluded;
+        assert_eq!(
+            excluded,
+            [(CULPRIT, Exclusion::DoubleVote(Box::new(evidence())))]
+        );
+    }
+}

@@ -164,8 +164,8 @@ fn nobody_can_prove_to_have_the_secret_of_a_rogue_key() {
         let number = exponent(7);
         let weighted = raw::product((&number).into(), &factor).unwrap();
         let weighted: &min_sig::SecretKey = (&weighted).try_into().unwrap();
-        let proofs =
-            [&number, weighted].map(|secret| secret.sign(&point, keys::POSSESSION, &[]).compress());
+        let proofs = [&number, weighted]
+            .map(|secret| secret.sign(&point, possession::DOMAIN, &[]).compress());
         let victims_own = victims[0].to_bytes()[keys::POINT..].try_into().unwrap();
         for proof in proofs.into_iter().chain([victims_own]) {
             let bytes = [&point[..], &proof].concat();
@@ -193,4 +193,54 @@ fn a_point_outside_of_the_group_is_no_key() {
     let mut infinity = [0; keys::KEY];
     infinity[0] = 0xc0;
     assert_eq!(PublicKey::from_bytes(&infinity), Err(KeyError::Point));
+}
+
+/// Two keys that exchange their proofs: the sum of both stays what it was.
+#[test]
+fn false_proofs_that_cancel_out_are_found() {
+    let [one, other] = [1, 2].map(|seed| SecretKey::from_seed(&[seed; 32]).public().clone());
+    let [(one_point, one_proof), (other_point, other_proof)] =
+        [&one, &other].map(|key| key.encoded.split_at(keys::POINT));
+    let sum = AggregateSignature::aggregate_serialized(&[one_proof, other_proof], true).unwrap();
+    let unweighed = sum.to_signature().aggregate_verify(
+        true,
+        &[one_point, other_point],
+        possession::DOMAIN,
+        &[&one.weighted.into(), &other.weighted.into()],
+        false,
+    );
+    assert_eq!(unweighed, BLST_ERROR::BLST_SUCCESS);
+
+    let exchanged = [(one_point, other_proof), (other_point, one_proof)]
+        .map(|(point, proof)| hex::encode([point, proof].concat()));
+    assert_eq!(
+        PublicKey::parse_all(&exchanged),
+        Err((0, KeyError::Possession))
+    );
+}
+
+/// Proofs that cancel out under weights that the forger knew beforehand. Its own change of the list changes them.
+#[test]
+fn nobody_knows_the_weights_before_the_proofs() {
+    let mut list: Vec<_> = honest(1..3)
+        .iter()
+        .map(|key| keys::claimed(&key.to_bytes()).unwrap())
+        .collect();
+    let seed = possession::seed(&list);
+    let weights = pairing::weights::<{ possession::WEIGHT }>(&seed, 2);
+    let difference = exponent(7).sign(&FORGED, MESSAGE, &[]);
+    let mut opposite = difference.compress();
+    opposite[0] ^= 0x20;
+    let opposite = min_sig::Signature::uncompress(&opposite).unwrap();
+    let changes = [(difference, weights[1]), (opposite, weights[0])];
+    for (claimed, (change, weight)) in list.iter_mut().zip(changes) {
+        let change = [blst_p1_affine::from(change)].mult(&weight, 8 * possession::WEIGHT);
+        let mut proof = AggregateSignature::from_signature(&claimed.proof.into());
+        proof.add_aggregate(&change.into());
+        let proof = proof.to_signature();
+        claimed.proof = proof.into();
+        claimed.encoded[keys::POINT..].copy_from_slice(&proof.compress());
+    }
+    assert!(possession::hold(&list, &seed));
+    assert_eq!(possession::find_false(&list), Some(0));
 }

@@ -1,12 +1,12 @@
-//! The four functions of blst that it offers to C only. All unsafe code of this crate is here.
+//! The five functions of blst that it offers to C only. All unsafe code of this crate is here.
 //!
 //! Each fills a value that this module owns from references that live through the call, and none keeps a pointer.
 //! Points are not checked here: whoever decodes one says what it must be.
 #![allow(unsafe_code, reason = "blst has no safe form of these")]
 
 use blst::{
-    blst_hash_to_g1, blst_p1, blst_p2_affine, blst_p2_affine_generator, blst_scalar,
-    blst_sign_pk_in_g2, blst_sk_mul_n_check,
+    blst_hash_to_g1, blst_p1, blst_p2, blst_p2_affine, blst_p2_affine_generator, blst_p2_mult,
+    blst_scalar, blst_sign_pk_in_g2, blst_sk_mul_n_check,
 };
 
 /// The point of G1 that a message hashes to (RFC 9380), in a domain of its own.
@@ -44,6 +44,16 @@ pub fn product(one: &blst_scalar, other: &blst_scalar) -> Option<blst_scalar> {
     usable.then_some(product)
 }
 
+/// A point of G2 raised to a number. What is on the curve outside of the group becomes something else.
+pub fn raise(point: blst_p2, number: &blst_scalar) -> blst_p2 {
+    let mut raised = blst_p2::default();
+    // SAFETY: a point to read and one to write, and as many bits as the number's bytes have.
+    unsafe {
+        blst_p2_mult(&mut raised, &point, number.b.as_ptr(), 8 * number.b.len());
+    }
+    raised
+}
+
 /// The generator of G2.
 pub fn generator() -> blst_p2_affine {
     // SAFETY: the pointer is to a constant of the library, which nothing ever changes.
@@ -54,7 +64,10 @@ pub fn generator() -> blst_p2_affine {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use blst::{min_sig, min_sig::AggregateSignature};
+    use blst::{
+        MultiPoint as _, min_sig,
+        min_sig::{AggregatePublicKey, AggregateSignature},
+    };
 
     use super::*;
 
@@ -80,6 +93,16 @@ mod tests {
             sign(&sign(&hash, (&one).into()), (&other).into())
         );
         assert_eq!(product((&one).into(), &blst_scalar::default()), None);
+    }
+
+    #[test]
+    fn a_raised_point_is_what_the_safe_interface_makes_slowly() {
+        let point = secret(1).sk_to_pk();
+        let number = secret(2);
+        let number: &blst_scalar = (&number).into();
+        let slowly = [blst_p2_affine::from(point)].mult(&number.b, 255);
+        let raised = raise(AggregatePublicKey::from_public_key(&point).into(), number);
+        assert_eq!(raised, slowly);
     }
 
     #[test]

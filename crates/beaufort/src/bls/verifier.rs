@@ -4,9 +4,9 @@
 //! every sum of a few neighbouring keys is never changes, so it is computed once: a claim then takes one addition for
 //! [`GROUP`] members and bit of the counts, whoever signed.
 
-use blst::{MultiPoint as _, blst_p2, blst_p2_affine, min_sig::AggregatePublicKey, p2_affines};
+use blst::{MultiPoint as _, blst_p2, min_sig::AggregatePublicKey, p2_affines};
 
-use super::{PublicKey, raw};
+use super::PublicKey;
 use crate::Signers;
 
 /// Keys whose sums are kept together, 2^GROUP points of 192 bytes. Four cost a hundred members 77 KB.
@@ -17,8 +17,6 @@ pub struct Verifier {
     members: usize,
     /// For each group of keys the sum of each of its subsets, a bit a key.
     sums: p2_affines,
-    /// The generator of G2, negated: what signatures are paired with.
-    pub(super) negated_generator: blst_p2_affine,
 }
 
 impl Verifier {
@@ -35,14 +33,9 @@ impl Verifier {
                 }
             }
         }
-        let mut negated = AggregatePublicKey::from(blst_p2::default());
-        negated.sub_aggregate(&AggregatePublicKey::from_public_key(
-            &raw::generator().into(),
-        ));
         Self {
             members: keys.len(),
             sums: p2_affines::from(&sums),
-            negated_generator: negated.to_public_key().into(),
         }
     }
 

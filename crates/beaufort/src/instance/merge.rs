@@ -9,7 +9,8 @@ use super::{Context, Entry, Instance, Invalid, validity};
 use crate::{
     Certificate, Digest, MemberId, Members, Scheme, Signers, digest,
     evidence::Signed,
-    tally::{Source, Sum, Tally},
+    sums::{Holds, Sum},
+    tally::{Source, Tally},
     vote::{Ballot, Phase},
 };
 
@@ -44,20 +45,42 @@ pub(crate) enum Merged {
     Known,
     /// Something was.
     News,
-    /// It cannot be understood without what its sender left out.
+    /// It cannot be taken in without what its sender left out, or before its sender has verified it.
     Incomplete,
     /// No honest replica says this.
     Invalid(Invalid),
 }
 
-/// The most ballots of a view that somebody voted in who counts, for each member.
+/// What came of votes that did not hold.
+pub(crate) struct Refuted {
+    /// Whence they came.
+    pub culprits: Vec<Source>,
+    /// Whether others that are not verified went with them.
+    pub lost_others: bool,
+}
+
+/// The most ballots of a view that a member's votes are taken in for: further ones of its own say nothing new.
 const BALLOTS_PER_MEMBER: usize = 64;
 
-/// Whether anybody among these counts.
-fn counts<S: Scheme>(cx: &Context<'_, S>, signers: &Signers) -> bool {
-    signers
-        .iter()
-        .any(|(member, _)| !cx.excluded.contains(&member))
+/// Who is said to have voted for what, in a network of `n` members, where sums are such as honest replicas pass on.
+fn claimed(votes: &[Signed], n: usize) -> Result<validity::Votes, Invalid> {
+    let mut claimed = validity::Votes::new();
+    for Signed {
+        ballot, signers, ..
+    } in votes
+    {
+        if signers.members() != n {
+            return Err(Invalid::OtherMembers);
+        }
+        if !signers.is_joinable() {
+            return Err(Invalid::Inflated(ballot.round));
+        }
+        claimed
+            .entry(*ballot)
+            .or_insert_with(|| Signers::none(n))
+            .unite(signers);
+    }
+    Ok(claimed)
 }
 
 impl<S: Scheme> Instance<S> {
@@ -69,30 +92,17 @@ impl<S: Scheme> Instance<S> {
         if state.view > self.view() {
             return self.keep_ahead(cx, from, state);
         }
-        // Nobody votes for a value that it has not seen, and none is chosen here that would have to be waited for.
-        let proposed: BTreeSet<_> = state
-            .proposals
-            .iter()
-            .map(|value| digest::value(value.as_deref()))
-            .collect();
-        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
-        if let Some(vote) = state.votes.iter().find(|vote| !seen(&vote.ballot.value)) {
+        if let Some(round) = self.unseen(&state) {
             return match state.whole {
-                true => Merged::Invalid(Invalid::Unseen(vote.ballot.round)),
+                true => Merged::Invalid(Invalid::Unseen(round)),
                 false => Merged::Incomplete,
             };
         }
         let (n, quorum) = (cx.members.len(), cx.members.quorum());
-        let mut votes = validity::Votes::new();
-        for vote in &state.votes {
-            if vote.signers.members() != n {
-                return Merged::Invalid(Invalid::OtherMembers);
-            }
-            votes
-                .entry(vote.ballot)
-                .or_insert_with(|| vote.signers.clone())
-                .unite(&vote.signers);
-        }
+        let mut votes = match claimed(&state.votes, n) {
+            Ok(votes) => votes,
+            Err(invalid) => return Merged::Invalid(invalid),
+        };
         let refused = |value: &Digest| {
             let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
             let is_it = |new: &&Option<Vec<u8>>| digest::value(new.as_deref()) == *value;
@@ -119,23 +129,50 @@ impl<S: Scheme> Instance<S> {
         if !state.whole && validity::check(&votes, n, quorum, &refused).is_err() {
             return Merged::Incomplete;
         }
-        self.spare(cx, &mut votes);
-        let counted = votes.values().filter(|signers| counts(cx, signers));
-        if counted.count() > BALLOTS_PER_MEMBER * n {
-            return Merged::Known;
+        let mut needed = votes.clone();
+        self.spare(cx, &mut needed);
+        if validity::check(&needed, n, quorum, &refused).is_ok() {
+            votes = needed;
+        } else if needed.len() < votes.len() && !from.vouched {
+            // Others' votes are said to rest on what nobody needs: only who answers for that is believed.
+            return Merged::Incomplete;
         }
         self.add_votes(cx, from, state, &votes)
     }
 
-    /// Leaves out what is new and only excluded members voted for, unless others' votes rest on it: then all of it is
-    /// taken in, for a part of a valid state may not be valid.
+    /// In which round there is a vote for a value that is not known, if in any: nobody votes for what it has not seen, and
+    /// none is chosen here that would have to be waited for.
+    fn unseen(&self, state: &State) -> Option<u32> {
+        let proposed: BTreeSet<_> = state
+            .proposals
+            .iter()
+            .map(|value| digest::value(value.as_deref()))
+            .collect();
+        let seen = |value| self.proposals.contains_key(value) || proposed.contains(value);
+        let mut votes = state.votes.iter().map(|vote| &vote.ballot);
+        votes
+            .find(|ballot| !seen(&ballot.value))
+            .map(|ballot| ballot.round)
+    }
+
+    /// Leaves out what is new and nobody voted for but members that are excluded, or have voted for enough already.
     fn spare(&self, cx: &Context<'_, S>, votes: &mut validity::Votes) {
-        let mut without = votes.clone();
-        without.retain(|ballot, signers| self.tallies.contains_key(ballot) || counts(cx, signers));
-        let is_valid = self.is_valid(&without, cx.members);
-        if without.len() < votes.len() && is_valid {
-            *votes = without;
+        let mut ballots = vec![0; cx.members.len()];
+        let mut count = |signers: &Signers| {
+            let has_room = signers.iter().any(|(member, _)| {
+                ballots[usize::from(member.0)] < BALLOTS_PER_MEMBER
+                    && !cx.excluded.contains(&member)
+            });
+            for (member, _) in signers.iter() {
+                ballots[usize::from(member.0)] += 1;
+            }
+            has_room
+        };
+        let is_known = |ballot: &Ballot| self.tallies.contains_key(ballot);
+        for (_, signers) in votes.iter().filter(|(ballot, _)| is_known(ballot)) {
+            count(signers);
         }
+        votes.retain(|ballot, signers| is_known(ballot) || count(signers));
     }
 
     /// Adds the votes for those ballots that are wanted.
@@ -223,11 +260,16 @@ impl<S: Scheme> Instance<S> {
             .map(|decision| &decision.certificate)
     }
 
-    /// The latest entry that waits holds, or does not; its sender is named in that case.
-    pub fn settle_ahead(&mut self, cx: &Context<'_, S>, holds: bool) -> Result<(), MemberId> {
+    /// The latest entry that waits holds, or does not; its sender is named in that case. Where it does, those are named
+    /// whose votes could not be taken in, to be asked again.
+    pub fn settle_ahead(
+        &mut self,
+        cx: &Context<'_, S>,
+        holds: bool,
+    ) -> Result<Vec<MemberId>, MemberId> {
         let latest = (0..self.ahead.len()).max_by_key(|&index| self.ahead[index].1.view);
         let Some((from, mut state)) = latest.map(|index| self.ahead.swap_remove(index)) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if !holds {
             return Err(from.member);
@@ -248,13 +290,14 @@ impl<S: Scheme> Instance<S> {
             );
         }
         let view = self.view();
-        self.merge(cx, from, state);
-        for (from, state) in std::mem::take(&mut self.ahead) {
-            if state.view == view {
-                self.merge(cx, from, state);
+        let mut incomplete = Vec::new();
+        let waiting = std::mem::take(&mut self.ahead);
+        for (from, state) in std::iter::once((from, state)).chain(waiting) {
+            if state.view == view && self.merge(cx, from, state) == Merged::Incomplete {
+                incomplete.push(from.member);
             }
         }
-        Ok(())
+        Ok(incomplete)
     }
 
     /// These votes were verified and hold. They are dropped all the same where votes that must have come before them
@@ -289,8 +332,7 @@ impl<S: Scheme> Instance<S> {
     /// Drops all votes that are not known to hold, and values that nobody is known to have voted for.
     fn forget_unverified(&mut self) {
         self.tallies.retain(|_, tally| tally.forget_unverified());
-        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
-        self.proposals.retain(|digest, _| backed.contains(digest));
+        self.forget_unbacked();
     }
 
     /// All votes that are known to hold.
@@ -300,15 +342,15 @@ impl<S: Scheme> Instance<S> {
         self.tallies.iter().filter_map(verified)
     }
 
-    /// These votes do not hold as they are: what `holds` finds good is kept of them. Everything else that is not
-    /// verified goes too, for it may have come with what was bad. Returns from whom the bad votes came.
+    /// These votes do not hold as they are: what `holds` finds good is kept of them. Where others rest on what is dropped,
+    /// all that is not verified goes, for it may have come with what was bad.
     pub fn refute(
         &mut self,
         scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
-        holds: &mut dyn FnMut(&Signers, &S::Point) -> bool,
-    ) -> Vec<Source> {
+        holds: &mut Holds<'_, S::Point>,
+    ) -> Refuted {
         let mut culprits = Vec::new();
         if let Some(tally) = self.tallies.get_mut(ballot) {
             let before = tally.clone();
@@ -316,9 +358,32 @@ impl<S: Scheme> Instance<S> {
             let votes: validity::Votes = self.verified().collect();
             if !self.is_valid(&votes, members) {
                 self.tallies.insert(*ballot, before);
+                self.forget_unverified();
+                let lost_others = true;
+                return Refuted {
+                    culprits,
+                    lost_others,
+                };
             }
         }
-        self.forget_unverified();
-        culprits
+        self.tallies
+            .retain(|_, tally| tally.claimed().distinct() > 0);
+        let claimed = |(&ballot, tally): (&Ballot, &Tally<S>)| (ballot, tally.claimed().clone());
+        let lost_others = !self.is_valid(&self.tallies.iter().map(claimed).collect(), members);
+        if lost_others {
+            self.forget_unverified();
+        } else {
+            self.forget_unbacked();
+        }
+        Refuted {
+            culprits,
+            lost_others,
+        }
+    }
+
+    /// Drops values that nobody is said to have voted for.
+    fn forget_unbacked(&mut self) {
+        let backed: BTreeSet<_> = self.tallies.keys().map(|ballot| ballot.value).collect();
+        self.proposals.retain(|digest, _| backed.contains(digest));
     }
 }

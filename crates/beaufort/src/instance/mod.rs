@@ -37,8 +37,10 @@ pub use validity::Invalid;
 
 use crate::{
     Access, Certificate, Digest, MemberId, Members, Millis, Scheme, Signed, Signers, digest,
-    tally::{Source, Sum, Tally},
+    sums::Sum,
+    tally::{Source, Tally},
     vote::{Ballot, Phase, Scope},
+    wire::Start,
 };
 
 /// A key's value, and the proof that it was decided.
@@ -163,6 +165,9 @@ impl<S: Scheme> Instance<S> {
             if signers.contains(cx.me) {
                 instance.round = instance.round.max(ballot.round);
             }
+            if !signers.is_joinable() {
+                return None;
+            }
             let sum = Sum {
                 point: cx.scheme.decode(&signature)?,
                 signers,
@@ -171,9 +176,14 @@ impl<S: Scheme> Instance<S> {
                 .tallies
                 .entry(ballot)
                 .or_insert_with(|| Tally::new(cx.members.len()));
-            tally.add(cx.scheme, sum);
+            tally.add(cx.scheme, &sum);
         }
         Some(instance)
+    }
+
+    /// What is agreed on.
+    pub fn key(&self) -> &[u8] {
+        &self.key
     }
 
     /// The view that is to be decided.
@@ -199,6 +209,20 @@ impl<S: Scheme> Instance<S> {
     /// What was proposed in this view and arrived here.
     pub fn proposals(&self) -> &BTreeMap<Digest, Proposal> {
         &self.proposals
+    }
+
+    /// The value of this view, or of the one before, whose digest begins so, if there is one and no other.
+    pub fn find(&self, view: u64, start: Start) -> Option<Digest> {
+        if view.checked_add(1) == Some(self.view()) {
+            let decided = self.entry.as_ref()?.certificate.value;
+            return decided.starts_with(&start).then_some(decided);
+        }
+        let mut found = self
+            .proposals
+            .keys()
+            .filter(|digest| digest.starts_with(&start));
+        let first = found.next().filter(|_| view == self.view())?;
+        found.next().is_none().then_some(*first)
     }
 
     /// All votes, by what they are for.
@@ -267,7 +291,7 @@ impl<S: Scheme> Instance<S> {
         self.tallies
             .entry(ballot)
             .or_insert_with(|| Tally::new(n))
-            .add(cx.scheme, sum);
+            .add(cx.scheme, &sum);
     }
 
     fn has_voted(&self, me: MemberId, round: u32, phase: Phase) -> bool {

@@ -38,6 +38,9 @@ pub enum Invalid {
     /// A vote for a value that does not come with it.
     #[error("a vote in round {0} is for a value that its sender does not show")]
     Unseen(u32),
+    /// A sum that could not be joined with others.
+    #[error("somebody is counted too often among the votes in round {0} for others to be added")]
+    Inflated(u32),
     /// Signatures that are no points of the curve.
     #[error("signatures that cannot be read")]
     Unreadable,

@@ -1,14 +1,16 @@
 //! Running the keys' instances, and verifying what they decide on.
 //!
 //! On the fast path nothing is verified until a decision depends on it; then everything that waits is verified as one
-//! batch. If a batch fails, halving finds the false signatures. From then on, for a while, everything is verified as it
-//! arrives: a replica then passes on only what holds and says so, and a neighbour that says so of what does not hold is
-//! Byzantine (section 3.2.6 of the paper).
+//! batch. If a batch fails, halving finds the false signatures, and from whom they came. From then on, for a while, what
+//! comes from these is verified as it arrives. A neighbour may not know that it passes on false signatures, and is asked to
+//! verify them first; one that says it did, of signatures that do not hold, is Byzantine (section 3.2.6 of the paper, where
+//! everything is verified on arrival from then on).
 
 use super::{Exclusion, Output, Replica};
 use crate::{
-    Ballot, Claim, Digest, Evidence, Millis, Scheme, Signed, Signers,
+    Ballot, Digest, Evidence, MemberId, Millis, Scheme, Signed,
     instance::{Instance, Turn},
+    sums::{Sum, claims},
 };
 
 /// The most verifications that finding good parts of what is false may take in one poll.
@@ -17,13 +19,12 @@ const SIFTING: usize = 24;
 /// How long a key's state is not asked for again, in milliseconds.
 const START_OVER: Millis = 500;
 
-/// A sum that is to be verified before its key goes on.
+/// What is to be verified before its key goes on.
 struct Pending<P> {
     key: Vec<u8>,
     what: What,
     message: Digest,
-    signers: Signers,
-    point: P,
+    sums: Vec<Sum<P>>,
 }
 
 #[derive(Clone, Copy)]
@@ -44,6 +45,7 @@ impl<S: Scheme> Replica<S> {
             .map(|(key, _)| key.clone())
             .collect();
         self.dirty.extend(due);
+        self.distrusted.retain(|_, until| now < *until);
         let mut sifting = SIFTING;
         loop {
             let mut pending = Vec::new();
@@ -63,7 +65,7 @@ impl<S: Scheme> Replica<S> {
     /// Goes on with one key until something of it must be verified.
     fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
         loop {
-            let cautious = self.is_cautious(now) || self.careful.contains(key);
+            let mut unsure = self.doubtful(key);
             let (cx, instances) = self.split(now);
             let Some(instance) = instances.get_mut(key) else {
                 return;
@@ -79,13 +81,8 @@ impl<S: Scheme> Replica<S> {
                     key: key.into(),
                     what: What::Ahead,
                     message,
-                    signers,
-                    point,
+                    sums: vec![Sum { signers, point }],
                 });
-            }
-            let mut unsure = Vec::new();
-            if cautious {
-                unsure.extend(instance.unverified());
             }
             let double = instance.double_vote(cx.me, cx.excluded);
             let both_hold = |ballots: [Ballot; 2]| {
@@ -139,9 +136,20 @@ impl<S: Scheme> Replica<S> {
             return pending.extend(
                 unsure
                     .into_iter()
-                    .filter_map(|ballot| claim(&self.scheme, instance, key, ballot)),
+                    .filter_map(|ballot| to_verify(&self.scheme, instance, key, ballot)),
             );
         }
+    }
+
+    /// The votes for a key that are verified whether or not anything depends on them: all where one is doubtful, for later
+    /// ones rest on earlier ones.
+    fn doubtful(&self, key: &[u8]) -> Vec<Ballot> {
+        let is_doubtful = |instance: &&Instance<S>| {
+            let mut tallies = instance.tallies().values();
+            self.careful.contains(key) || tallies.any(|tally| tally.rests_on(&self.distrusted))
+        };
+        let instance = self.instances.get(key).filter(is_doubtful);
+        instance.map_or(Vec::new(), |instance| instance.unverified().collect())
     }
 
     /// Verifies all at once, and tells the instances.
@@ -179,23 +187,13 @@ impl<S: Scheme> Replica<S> {
         let seed = self.draw_seed();
         let claims: Vec<_> = pending
             .iter()
-            .map(
-                |Pending {
-                     message,
-                     signers,
-                     point,
-                     ..
-                 }| Claim {
-                    message,
-                    signers,
-                    signature: point,
-                },
-            )
+            .flat_map(|Pending { message, sums, .. }| claims(message, sums))
             .collect();
-        self.scheme.verify(&self.verifier, &claims, &seed)
+        self.scheme
+            .verify(self.members.verifier(&self.scheme), &claims, &seed)
     }
 
-    /// Votes do not hold: keeps what does, and is cautious from here on.
+    /// Votes do not hold: keeps what does, and is careful with who sent the rest.
     fn refute(
         &mut self,
         now: Millis,
@@ -205,50 +203,43 @@ impl<S: Scheme> Replica<S> {
         sifting: &mut usize,
     ) {
         let seed = self.draw_seed();
-        let was_cautious = self.is_cautious(now);
-        self.cautious_until = Some(now + self.settings.caution);
-        let verifier = &self.verifier;
         let scheme = &self.scheme;
-        let mut holds = |signers: &Signers, signature: &S::Point| {
+        let verifier = self.members.verifier(scheme);
+        let mut holds = |sums: &[Sum<S::Point>]| {
             let left = *sifting > 0;
-            *sifting = sifting.saturating_sub(1);
-            left && scheme.verify(
-                verifier,
-                &[Claim {
-                    message,
-                    signers,
-                    signature,
-                }],
-                &seed,
-            )
+            *sifting = sifting.saturating_sub(sums.len());
+            let claims: Vec<_> = claims(message, sums).collect();
+            left && scheme.verify(verifier, &claims, &seed)
         };
         let Some(instance) = self.instances.get_mut(key) else {
             return;
         };
-        let culprits = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        for source in &culprits {
-            // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
-            if source.vouched && *sifting > 0 {
+        let refuted = instance.refute(scheme, &self.members, &ballot, &mut holds);
+        // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
+        let is_sifted = *sifting > 0;
+        for source in refuted.culprits.into_iter().filter(|_| is_sifted) {
+            if source.vouched {
                 self.exclude(source.member, Exclusion::FalseSignature);
+            } else {
+                self.distrust(now, source.member, key);
             }
         }
-        let again = self
-            .started_over
-            .get(key)
-            .is_none_or(|&last| now >= last + START_OVER);
-        if again && !was_cautious {
+        let again = self.started_over.get(key);
+        if (refuted.lost_others || !is_sifted) && again.is_none_or(|&last| now >= last + START_OVER)
+        {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
-        } else {
-            // They do not know that it is false, and take it for known here.
-            let unsure = culprits.iter().filter(|source| !source.vouched);
-            let unsure: Vec<_> = unsure.map(|source| source.member).collect();
-            for member in unsure {
-                self.want(member, key);
-                self.suspect(now, member);
-            }
         }
         self.touch(key);
+    }
+
+    /// A neighbour passed on false signatures, and does not know it: it is to send the key again, verified.
+    fn distrust(&mut self, now: Millis, member: MemberId, key: &[u8]) {
+        self.want(member, key);
+        let until = now + self.settings.caution;
+        if self.distrusted.insert(member, until).is_some() {
+            self.suspect(now, member);
+        }
     }
 
     fn settle_ahead(&mut self, now: Millis, key: &[u8], holds: bool) {
@@ -258,12 +249,16 @@ impl<S: Scheme> Replica<S> {
         };
         let view = instance.view();
         match instance.settle_ahead(&cx, holds) {
-            Ok(()) if instance.view() > view => {
-                self.unsaved.insert(key.into());
-                self.touch(key);
-                self.decided(now, key);
+            Ok(incomplete) => {
+                if instance.view() > view {
+                    self.unsaved.insert(key.into());
+                    self.touch(key);
+                    self.decided(now, key);
+                }
+                for member in incomplete {
+                    self.want(member, key);
+                }
             }
-            Ok(()) => {}
             Err(member) => self.exclude(member, Exclusion::FalseSignature),
         }
     }
@@ -284,12 +279,13 @@ impl<S: Scheme> Replica<S> {
     }
 
     /// A member's two votes are both verified.
-    fn accuse(&mut self, key: &[u8], culprit: crate::MemberId, ballots: [Ballot; 2]) {
+    fn accuse(&mut self, key: &[u8], culprit: MemberId, ballots: [Ballot; 2]) {
         let Some(instance) = self.instances.get(key) else {
             return;
         };
         let vote = |ballot: Ballot| {
-            let (signers, signature) = instance.tallies().get(&ballot)?.proof(&self.scheme)?;
+            let mut sums = instance.tallies().get(&ballot)?.kept(&self.scheme);
+            let (signers, signature) = sums.find(|(signers, _)| signers.contains(culprit))?;
             Some(Signed {
                 ballot,
                 signers,
@@ -306,30 +302,21 @@ impl<S: Scheme> Replica<S> {
             self.exclude(culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
     }
-
-    fn is_cautious(&self, now: Millis) -> bool {
-        self.cautious_until.is_some_and(|until| now < until)
-    }
 }
 
 /// What is to be verified of some votes.
-fn claim<S: Scheme>(
+fn to_verify<S: Scheme>(
     scheme: &S,
     instance: &mut Instance<S>,
     key: &[u8],
     ballot: Ballot,
 ) -> Option<Pending<S::Point>> {
     let message = instance.scope().message(&ballot);
-    let claim = instance
-        .tallies_mut()
-        .get_mut(&ballot)?
-        .claim(scheme, &message)?;
-    let (signers, point) = (claim.signers.clone(), claim.signature.clone());
+    let tally = instance.tallies_mut().get_mut(&ballot)?;
     Some(Pending {
         key: key.into(),
         what: What::Votes(ballot),
         message,
-        signers,
-        point,
+        sums: tally.claims(scheme).to_vec(),
     })
 }

@@ -1,25 +1,14 @@
-//! Telling neighbours what is new to them.
+//! What replicas tell each other of their keys: taking it in, and sending what is new to a neighbour.
 //!
-//! What is new reaches the others in three ways:
-//!
-//! - **Milestones at once.** A proposal that was not known, n - f votes for a value, a decision: each goes to a few
-//!   neighbours, drawn at random, without delay; this replica's own proposals go to all.
-//! - **Votes in rounds.** Every [`Settings::interval`](crate::Settings::interval) a neighbour or a few, drawn anew, get
-//!   what was added up since, as far as it is worth a message. The others get it later with what arrived in between, or
-//!   have it from elsewhere by then.
-//! - **Views by name.** Whoever may not have heard of a decision after a while is told the key and its view only, and
-//!   asks for the rest if need be. A replica that hears nothing more of a view names it, too, and is told if others are
-//!   further.
+//! When, and to whom, is `spread`'s to say; what a neighbour has already, `known`'s.
 
 use std::collections::BTreeSet;
 
-use rand_chacha::rand_core::Rng;
-
-use super::{Exclusion, Output, Replica};
+use super::{Exclusion, Output, Replica, spread::Parent};
 use crate::{
     Digest, MemberId, Millis, Scheme,
     evidence::Signed,
-    instance::{Decision, Instance, Merged, State},
+    instance::{Instance, Merged},
     tally::Source,
     vote::Phase,
     wire::{self, KeyState, MAX_KEY, MAX_MESSAGE, Message},
@@ -29,51 +18,34 @@ use crate::{
 const BATCH: usize = 48 * 1024;
 
 /// The most keys whose whole state a neighbour may ask for at a time, or be told the names of.
-const MAX_NAMED: usize = 512;
-
-/// How often views are told by name, in milliseconds.
-const NAMING: Millis = 1_000;
-
-/// How long after the last change of a key it is taken to be stuck, in milliseconds.
-const STUCK: Millis = 400;
-
-/// How far a key has come.
-#[derive(Clone, Copy)]
-pub(super) struct Stage {
-    view: u64,
-    step: Step,
-    /// When it came there.
-    since: Millis,
-    /// When anything changed, or a neighbour was asked about it.
-    changed: Millis,
-}
-
-/// Where in a view.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    Begun,
-    Proposed,
-    Prepared,
-}
+pub(super) const MAX_NAMED: usize = 512;
 
 impl<S: Scheme> Replica<S> {
     /// States of keys came from a neighbour.
     pub(super) fn receive_states(&mut self, now: Millis, from: MemberId, states: Vec<KeyState>) {
         let mut wanted = Vec::new();
-        for state in states {
+        for mut state in states {
+            let Some(peer) = self.peers.get_mut(&from) else {
+                return;
+            };
+            if let Some(instance) = self.instances.get(&state.key)
+                && state.view < instance.view()
+            {
+                peer.of(&state.key).enter(state.view);
+                continue;
+            }
+            let instance = self.instances.get(&state.key);
+            if !state.resolve(|view, start| instance?.find(view, start)) {
+                wanted.push(state.key);
+                continue;
+            }
             let vouched = state.vouched;
             let Ok((key, state)) = state.into_state() else {
                 return self.exclude(from, Exclusion::Malformed);
             };
-            let Some(peer) = self.peers.get_mut(&from) else {
-                return;
-            };
-            if state
-                .votes
-                .iter()
-                .all(|vote| vote.signers.members() == self.members.len())
-            {
-                peer.of(&key).note(&state);
+            let fits = |vote: &Signed| vote.signers.members() == self.members.len();
+            if state.votes.iter().all(fits) {
+                peer.of(&key).heard(&state);
             }
             // What a member alone signed it answers for itself.
             let alone = |vote: &Signed| vote.signers.distinct() == 1 && vote.signers.contains(from);
@@ -85,8 +57,16 @@ impl<S: Scheme> Replica<S> {
             let instance = instances
                 .entry(key.clone())
                 .or_insert_with(|| Instance::new(cx.members, &key));
-            match instance.merge(&cx, source, state) {
-                Merged::Known if instance.is_empty() => self.drop_key(&key),
+            let was_open = instance.is_open();
+            let merged = instance.merge(&cx, source, state);
+            let is_empty = instance.is_empty();
+            if !was_open && instance.is_open() {
+                let view = instance.view();
+                self.parents
+                    .insert(key.clone(), Parent { view, member: from });
+            }
+            match merged {
+                Merged::Known if is_empty => self.drop_key(&key),
                 Merged::Known => {}
                 Merged::News => {
                     if let Some(peer) = self.peers.get_mut(&from) {
@@ -95,7 +75,7 @@ impl<S: Scheme> Replica<S> {
                     self.touch(&key);
                 }
                 Merged::Incomplete => {
-                    if instance.is_empty() {
+                    if is_empty {
                         self.drop_key(&key);
                     }
                     wanted.push(key);
@@ -106,6 +86,20 @@ impl<S: Scheme> Replica<S> {
         if !wanted.is_empty() {
             self.send(from, &Message::Want(wanted));
         }
+    }
+
+    /// A message in which values that its receiver has are named in full, as far as they are known here.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_full(&self, bytes: &[u8]) -> Vec<u8> {
+        let Ok(Message::States(mut states)) = wire::decode(bytes) else {
+            return bytes.to_vec();
+        };
+        for state in &mut states {
+            if let Some(instance) = self.instances.get(&state.key) {
+                state.resolve(|view, start| instance.find(view, start));
+            }
+        }
+        wire::encode(&Message::States(states))
     }
 
     /// A neighbour asks for all that is known of some keys.
@@ -150,7 +144,9 @@ impl<S: Scheme> Replica<S> {
                     peer.of(&key).enter(view);
                 }
             } else {
-                peer.forget(&key);
+                if peer.of(&key).view() > view {
+                    peer.forget(&key);
+                }
                 behind.insert(key);
             }
         }
@@ -174,140 +170,6 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// Tells neighbours what it is time to tell them.
-    pub(super) fn gossip(&mut self, now: Millis) {
-        if self.peers.is_empty() {
-            return;
-        }
-        self.tell_milestones(now);
-        if now >= self.next_round && !self.hot.is_empty() {
-            self.next_round = now + self.settings.interval;
-            self.tell_votes(now);
-            self.cool();
-        }
-        if now >= self.next_naming {
-            self.next_naming = now + NAMING;
-            self.name_decisions(now);
-        }
-        self.ask(now);
-    }
-
-    /// What has just come a step further goes to a few neighbours at once.
-    fn tell_milestones(&mut self, now: Millis) {
-        let mut reached = BTreeSet::new();
-        for key in std::mem::take(&mut self.fresh) {
-            let Some(instance) = self.instances.get(&key) else {
-                continue;
-            };
-            let (view, step) = (instance.view(), step(instance, self.members.quorum()));
-            let new = Stage {
-                view: 0,
-                step,
-                since: now,
-                changed: now,
-            };
-            let stage = self.stages.entry(key.clone()).or_insert(new);
-            stage.changed = now;
-            if (view, step) > (stage.view, stage.step) {
-                (stage.view, stage.step, stage.since) = (view, step, now);
-                reached.insert(key);
-            }
-        }
-        let own = std::mem::take(&mut self.announced);
-        for (index, member) in self.shuffled_peers().into_iter().enumerate() {
-            let keys = if index < self.settings.burst {
-                &reached
-            } else {
-                &own
-            };
-            self.tell(now, member, keys);
-        }
-    }
-
-    /// Votes go to neighbours drawn at random, as far as they are worth it.
-    fn tell_votes(&mut self, now: Millis) {
-        let mut left = self.settings.fanout;
-        for member in self.shuffled_peers() {
-            if left == 0 {
-                break;
-            }
-            let Some(peer) = self.peers.get(&member) else {
-                continue;
-            };
-            let worth = |key: &&Vec<u8>| {
-                let instance = self
-                    .instances
-                    .get(*key)
-                    .filter(|instance| instance.is_open());
-                instance.is_some_and(|instance| match peer.keys.get(*key) {
-                    Some(known) => known.is_worth(now, &self.members, instance),
-                    None => true,
-                })
-            };
-            let keys: BTreeSet<_> = self.hot.iter().filter(worth).cloned().collect();
-            if !keys.is_empty() {
-                self.tell(now, member, &keys);
-                left -= 1;
-            }
-        }
-    }
-
-    /// Names decisions to all who may not have heard of them.
-    fn name_decisions(&mut self, now: Millis) {
-        let mut messages = Vec::new();
-        for (&member, peer) in &mut self.peers {
-            let mut views = Vec::new();
-            for key in &self.hot {
-                let Some(instance) = self
-                    .instances
-                    .get(key)
-                    .filter(|instance| !instance.is_open())
-                else {
-                    continue;
-                };
-                let settled = self
-                    .stages
-                    .get(key)
-                    .is_none_or(|stage| now >= stage.since + STUCK);
-                let known = peer.of(key);
-                if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
-                    known.enter(instance.view());
-                    views.push((key.clone(), instance.view()));
-                }
-            }
-            if !views.is_empty() {
-                messages.push((member, Message::Views(views)));
-            }
-        }
-        for (member, message) in messages {
-            self.send(member, &message);
-        }
-        self.cool();
-    }
-
-    /// Asks a neighbour about views of which nothing was heard for a while.
-    fn ask(&mut self, now: Millis) {
-        let mut views = Vec::new();
-        for (key, stage) in &mut self.stages {
-            let open = self
-                .instances
-                .get(key)
-                .filter(|instance| instance.is_open());
-            if now >= stage.changed + STUCK
-                && views.len() < MAX_NAMED
-                && let Some(instance) = open
-            {
-                stage.changed = now;
-                views.push((key.clone(), instance.view()));
-            }
-        }
-        if !views.is_empty()
-            && let Some(&member) = self.shuffled_peers().first()
-        {
-            self.send(member, &Message::Views(views));
-        }
-    }
-
     /// Sends a neighbour what is new to it of some keys.
     pub(super) fn tell(&mut self, now: Millis, to: MemberId, keys: &BTreeSet<Vec<u8>>) {
         // What this replica voted must not be forgotten once others know it.
@@ -322,12 +184,11 @@ impl<S: Scheme> Replica<S> {
                 continue;
             };
             let known = peer.of(key);
-            let Some((state, vouched)) = known.news(now, &self.scheme, &self.members, instance)
-            else {
+            let Some(state) = known.news(now, &self.scheme, &self.members, instance) else {
                 continue;
             };
-            size += weight(key, &state);
-            batch.push(KeyState::new(key, state, vouched));
+            size += state.weight();
+            batch.push(state);
             if size > BATCH {
                 messages.push(std::mem::take(&mut batch));
                 size = 0;
@@ -337,36 +198,6 @@ impl<S: Scheme> Replica<S> {
         for states in messages {
             self.send(to, &Message::States(states));
         }
-    }
-
-    /// Lets go of keys of which every neighbour knows everything.
-    fn cool(&mut self) {
-        let (peers, instances, members, stages) = (
-            &self.peers,
-            &self.instances,
-            &self.members,
-            &mut self.stages,
-        );
-        self.hot.retain(|key| {
-            let behind = instances.get(key).is_some_and(|instance| {
-                instance.is_open()
-                    || peers
-                        .values()
-                        .any(|peer| peer.is_behind(members, key, instance))
-            });
-            if !behind {
-                stages.remove(key);
-            }
-            behind
-        });
-    }
-
-    fn shuffled_peers(&mut self) -> Vec<MemberId> {
-        let mut peers: Vec<_> = self.peers.keys().copied().collect();
-        for last in (1..peers.len()).rev() {
-            peers.swap(last, self.random.next_u64() as usize % (last + 1));
-        }
-        peers
     }
 
     /// Tells every neighbour again all that is verified of a key, and asks them for what they have: what was exchanged
@@ -403,25 +234,6 @@ impl<S: Scheme> Replica<S> {
     }
 }
 
-/// About how many bytes a state takes.
-fn weight(key: &[u8], state: &State) -> usize {
-    let values = state
-        .proposals
-        .iter()
-        .flatten()
-        .map(|value| value.len() + 8)
-        .sum::<usize>();
-    let decided =
-        |decision: &Decision| 128 + decision.value.iter().flatten().map(Vec::len).sum::<usize>();
-    let entry = state.decision.as_ref().map_or(0, decided);
-    let votes: usize = state
-        .votes
-        .iter()
-        .map(|vote| 96 + vote.signers.members())
-        .sum();
-    key.len() + values + entry + votes + 16
-}
-
 /// What stands for a key's state in the tree: the same wherever the same is known.
 pub(super) fn state_digest<S: Scheme>(instance: &Instance<S>) -> Digest {
     let mut bytes = instance.view().to_le_bytes().to_vec();
@@ -443,21 +255,6 @@ pub(super) fn state_digest<S: Scheme>(instance: &Instance<S>) -> Digest {
     crate::digest::hash("beaufort 2026 state", &[&bytes])
 }
 
-fn step<S: Scheme>(instance: &Instance<S>, quorum: usize) -> Step {
-    let full = |tally: &crate::tally::Tally<S>| {
-        tally
-            .verified()
-            .is_some_and(|signers| signers.distinct() >= quorum)
-    };
-    if instance.tallies().values().any(full) {
-        Step::Prepared
-    } else if instance.proposals().is_empty() {
-        Step::Begun
-    } else {
-        Step::Proposed
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -465,6 +262,7 @@ mod tests {
     use crate::{
         Members, Settings,
         bls::{Bls, SecretKey},
+        instance::State,
     };
 
     const NEIGHBOUR: MemberId = MemberId(1);
@@ -535,18 +333,17 @@ mod tests {
         assert!(replica.peers[&NEIGHBOUR].keys.is_empty());
     }
 
-    /// Between its turns a cautious replica does nothing, but said that it was to be polled again at once: its driver
-    /// kept a processor busy.
+    /// Between its turns a replica decides nothing, but said that it was to be polled again at once: its driver kept a
+    /// processor busy.
     #[test]
-    fn a_cautious_replica_is_not_to_be_polled_before_its_turn() {
+    fn a_replica_is_not_to_be_polled_before_its_turn() {
         let mut replica = replica();
         replica.set(0, b"key", b"value".to_vec()).unwrap();
-        replica.cautious_until = Some(10_000);
-        for now in 0..90 {
+        for now in 0..15 {
             replica.poll(now);
         }
         assert!(
-            replica.next_wake().unwrap() >= 100,
+            replica.next_wake().unwrap() >= Settings::default().turn,
             "{:?}",
             replica.next_wake()
         );

@@ -10,6 +10,7 @@ use crate::{
     instance::{Decision, Instance, State},
     tally::Tally,
     vote::Ballot,
+    wire::KeyState,
 };
 
 /// How long a neighbour is not told little news of a key, in milliseconds.
@@ -23,6 +24,8 @@ pub(super) struct Known {
     told: Option<Millis>,
     votes: BTreeMap<Ballot, Signers>,
     values: BTreeSet<Digest>,
+    /// Whether it sends its votes in this view here.
+    is_child: bool,
 }
 
 /// A neighbour.
@@ -83,8 +86,31 @@ impl Known {
         }
     }
 
+    /// Whether it sends its votes in this view here: it heard of it from this replica first.
+    pub fn is_child(&self) -> bool {
+        self.is_child
+    }
+
+    /// Whether it has all values that were proposed.
+    pub fn has_all<S: Scheme>(&self, instance: &Instance<S>) -> bool {
+        self.view == instance.view() && !self.lacks_value(instance)
+    }
+
+    /// Whether it may be told again of a key in rounds of this interval.
+    pub fn is_due(&self, now: Millis, interval: Millis) -> bool {
+        self.told.is_none_or(|told| now >= told + interval)
+    }
+
+    /// It sent this.
+    pub fn heard(&mut self, state: &State) {
+        self.note(state);
+        // Who passes a value on sends it; who answers for its own votes has the value from here.
+        let answers = state.proposals.is_empty() && !state.votes.is_empty();
+        self.is_child |= answers && state.view == self.view;
+    }
+
     /// It has what this state says.
-    pub fn note(&mut self, state: &State) {
+    fn note(&mut self, state: &State) {
         self.enter(state.view);
         if self.view == state.view {
             for Signed {
@@ -105,27 +131,23 @@ impl Known {
         }
     }
 
-    /// What to tell the neighbour of a key, if anything, and whether all of it was verified. It is then known to have
-    /// that.
+    /// What to tell the neighbour of a key, if anything. It is then known to have that.
     pub fn news<S: Scheme>(
         &mut self,
         now: Millis,
         scheme: &S,
         members: &Members<S>,
         instance: &mut Instance<S>,
-    ) -> Option<(State, bool)> {
+    ) -> Option<KeyState> {
         if !self.is_behind(members, instance) {
             return None;
         }
+        let (before, had) = (self.view, self.values.clone());
+        let has = |view, digest: &Digest| view == before && had.contains(digest);
         let view = instance.view();
-        let mut decision = if self.view < view {
-            instance.decision()
-        } else {
-            None
-        };
+        let mut decision = instance.decision().filter(|_| before < view);
         if let Some(Decision { certificate, value }) = &mut decision
-            && self.view == certificate.view
-            && self.values.contains(&certificate.value)
+            && has(certificate.view, &certificate.value)
         {
             *value = None;
         }
@@ -138,20 +160,7 @@ impl Known {
         let proposals: Vec<_> = unknown
             .map(|(_, proposal)| proposal.value.clone())
             .collect();
-        let mut vouched = true;
-        let mut votes = Vec::new();
-        for (&ballot, tally) in instance.tallies_mut() {
-            if self.lacks(&ballot, tally.claimed(), members.quorum()) {
-                vouched &= tally.is_verified();
-                if let Some((signers, signature)) = tally.total(scheme) {
-                    votes.push(Signed {
-                        ballot,
-                        signers: signers.clone(),
-                        signature,
-                    });
-                }
-            }
-        }
+        let (votes, vouched) = self.new_votes(scheme, members.quorum(), instance);
         let state = State {
             view,
             whole,
@@ -161,7 +170,42 @@ impl Known {
         };
         self.note(&state);
         self.told = Some(now);
-        Some((state, vouched))
+        let mut state = KeyState::new(instance.key(), state, vouched);
+        state.shorten(has);
+        Some(state)
+    }
+
+    /// The votes that the neighbour lacks, and whether all of them are verified: all that there are for a value with
+    /// n - f of them, or to begin with, and else only what is new.
+    fn new_votes<S: Scheme>(
+        &self,
+        scheme: &S,
+        quorum: usize,
+        instance: &mut Instance<S>,
+    ) -> (Vec<Signed>, bool) {
+        let (mut votes, mut vouched) = (Vec::new(), true);
+        for (&ballot, tally) in instance.tallies_mut() {
+            if !self.lacks(&ballot, tally.claimed(), quorum) {
+                continue;
+            }
+            vouched &= tally.is_verified();
+            let sums = match self.votes.get(&ballot) {
+                Some(known) if tally.claimed().distinct() < quorum => tally.news(scheme, known),
+                known => {
+                    let is_new =
+                        |signers: &Signers| known.is_none_or(|known| signers.exceeds(known));
+                    let sums = tally.total(scheme).filter(|(signers, _)| is_new(signers));
+                    sums.map(|(signers, signature)| (signers.clone(), signature))
+                        .collect()
+                }
+            };
+            votes.extend(sums.into_iter().map(|(signers, signature)| Signed {
+                ballot,
+                signers,
+                signature,
+            }));
+        }
+        (votes, vouched)
     }
 
     /// Whether what the neighbour lacks of an open view is worth a message: at least half as many votes as it has, the

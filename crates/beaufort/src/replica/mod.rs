@@ -6,11 +6,12 @@
 //!
 //! - `decide` runs the keys' instances and verifies signatures: late and together on the fast path, on arrival
 //!   once a false one was found.
-//! - `known` is what each neighbour has, `gossip` sends it what is new to it.
+//! - `known` is what each neighbour has, `gossip` takes in what it tells and sends it what is new to it, `spread` says when
+//!   and to whom.
 //! - `sync` compares the tree of all keys with a neighbour's.
 //! - `neighbours` chooses whom to be connected to.
 //! - `proposals` is the application's writes that wait for their view.
-//! - `record` is what is kept of a key when the program ends.
+//! - `record` is what is kept when the program ends.
 
 mod decide;
 mod gossip;
@@ -18,13 +19,19 @@ mod known;
 mod neighbours;
 mod proposals;
 mod record;
+mod spread;
 mod sync;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use self::{gossip::Stage, known::Peer, neighbours::Neighbours, proposals::Proposals};
+use self::{
+    known::Peer,
+    neighbours::Neighbours,
+    proposals::Proposals,
+    spread::{Parent, Stage},
+};
 pub use self::{proposals::Ticket, record::RecordError};
 use crate::{
     Access, Digest, Entry, Evidence, Invalid, MemberId, Members, Millis, Scheme, Settings,
@@ -33,9 +40,6 @@ use crate::{
     tree::Tree,
     wire::{self, MAX_KEY, MAX_VALUE, Message},
 };
-
-/// How long signatures are gathered while all of them are verified on arrival, in milliseconds.
-const CAUTIOUS_TURN: Millis = 100;
 
 /// What the driver is to do. The order counts: what is kept must be durable before anything after it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub enum Output {
     },
     /// Keep this under this key, in place of what was kept there.
     Persist {
-        /// The key.
+        /// The key; empty for what belongs to none.
         key: Vec<u8>,
         /// All that must be known of it when the program starts again.
         record: Vec<u8>,
@@ -74,7 +78,7 @@ pub enum Output {
     Connect(MemberId),
     /// Close the channel to a member.
     Disconnect(MemberId),
-    /// A member proved itself Byzantine; anyone can check it.
+    /// A member proved itself Byzantine, now or before the program started; anyone can check it.
     Evidence(Evidence),
 }
 
@@ -137,15 +141,14 @@ pub struct Status {
     pub open: usize,
     /// Members that this replica does not talk to, and why.
     pub excluded: Vec<(MemberId, Exclusion)>,
-    /// Until when signatures are verified on arrival.
-    pub cautious_until: Option<Millis>,
+    /// Neighbours that passed on false signatures of late: what comes from them is verified on arrival.
+    pub distrusted: Vec<MemberId>,
 }
 
 /// One member's replica.
 pub struct Replica<S: Scheme> {
     scheme: S,
     members: Members<S>,
-    verifier: S::Verifier,
     me: MemberId,
     secret: S::SecretKey,
     settings: Settings,
@@ -168,7 +171,8 @@ pub struct Replica<S: Scheme> {
     excluded: BTreeMap<MemberId, Exclusion>,
     /// Those of them whose votes do not count.
     banned: BTreeSet<MemberId>,
-    cautious_until: Option<Millis>,
+    /// Neighbours whose signatures are verified on arrival, until when.
+    distrusted: BTreeMap<MemberId, Millis>,
     /// Keys of which neighbours were asked for everything again, and when.
     started_over: BTreeMap<Vec<u8>, Millis>,
     /// Until when keys wait for more votes.
@@ -181,8 +185,10 @@ pub struct Replica<S: Scheme> {
     announced: BTreeSet<Vec<u8>>,
     /// How far keys are of which not every neighbour knows everything.
     stages: BTreeMap<Vec<u8>, Stage>,
+    /// Where the present views of keys came from.
+    parents: BTreeMap<Vec<u8>, Parent>,
     next_round: Millis,
-    /// When signatures that arrived are verified, while all of them are.
+    /// When decisions are made again.
     next_turn: Millis,
     next_naming: Millis,
     next_comparison: Millis,
@@ -213,9 +219,7 @@ impl<S: Scheme> Replica<S> {
         let me = members
             .find(&scheme.public(&secret))
             .ok_or(StartError::NotAMember)?;
-        let verifier = scheme.verifier(members.keys());
         let mut replica = Self {
-            verifier,
             me,
             secret,
             access,
@@ -232,13 +236,14 @@ impl<S: Scheme> Replica<S> {
             proposals: Proposals::default(),
             excluded: BTreeMap::new(),
             banned: BTreeSet::new(),
-            cautious_until: None,
+            distrusted: BTreeMap::new(),
             started_over: BTreeMap::new(),
             dues: BTreeMap::new(),
             unsaved: BTreeSet::new(),
             fresh: BTreeSet::new(),
             announced: BTreeSet::new(),
             stages: BTreeMap::new(),
+            parents: BTreeMap::new(),
             next_round: 0,
             next_turn: 0,
             next_naming: 0,
@@ -295,7 +300,7 @@ impl<S: Scheme> Replica<S> {
                 .iter()
                 .map(|(member, why)| (*member, why.clone()))
                 .collect(),
-            cautious_until: self.cautious_until,
+            distrusted: self.distrusted.keys().copied().collect(),
         }
     }
 
@@ -327,14 +332,12 @@ impl<S: Scheme> Replica<S> {
 
     /// Decides what can be decided, and says what is to be done.
     ///
-    /// While every signature is verified on arrival, that is done in turns: what arrives within one is one batch, and
-    /// nothing is passed on that was not verified.
+    /// Decisions are made in turns, so that what arrives within one is verified as one batch and told in one message.
     pub fn poll(&mut self, now: Millis) -> Vec<Output> {
-        let is_cautious = self.cautious_until.is_some_and(|until| now < until);
-        if !is_cautious || now >= self.next_turn {
-            self.next_turn = now + CAUTIOUS_TURN;
+        if now >= self.next_turn {
+            self.next_turn = now + self.settings.turn;
             self.decide(now);
-            self.gossip(now);
+            self.spread(now);
         }
         self.save();
         self.compare(now);
@@ -344,15 +347,11 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
-        // Before its turn a cautious replica would do nothing.
-        let turn = self
-            .cautious_until
-            .map_or(0, |until| until.min(self.next_turn));
         let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
         let due = self.dues.values().min().copied();
-        let dirty = (!self.dirty.is_empty()).then_some(turn);
-        let round = round.map(|round| round.max(turn));
-        let due = due.map(|due| due.max(turn));
+        let dirty = (!self.dirty.is_empty()).then_some(self.next_turn);
+        // Before its turn nothing would come of these.
+        let [round, due] = [round, due].map(|wake| wake.map(|wake| wake.max(self.next_turn)));
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let stalled = self
             .has_waiting()
@@ -406,6 +405,7 @@ impl<S: Scheme> Replica<S> {
                 .push(Output::Evidence(evidence.as_ref().clone()));
             self.broadcast(&Message::Evidence(evidence.clone()));
             self.banned.insert(member);
+            self.unsaved.insert(record::EVIDENCE.into());
         }
         self.excluded.insert(member, why);
         if self.peers.remove(&member).is_some() {
@@ -424,7 +424,7 @@ impl<S: Scheme> Replica<S> {
             return;
         }
         let seed = self.draw_seed();
-        if evidence.holds(&self.scheme, &self.members, &self.verifier, &seed) {
+        if evidence.holds(&self.scheme, &self.members, &seed) {
             self.exclude(evidence.culprit, Exclusion::DoubleVote(Box::new(evidence)));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Exclusion, Output, Replica, known::Peer};
+use super::{Output, Replica, known::Peer};
 use crate::{MemberId, Members, Millis, Scheme, wire::Message};
 
 /// The most connections at a time: what a browser carries well.
@@ -101,12 +101,9 @@ impl<S: Scheme> Replica<S> {
         self.peers.insert(member, Peer::new(now));
         let neighbours = self.peers.keys().copied().collect();
         self.send(member, &Message::Neighbours(neighbours));
-        let evidence = self.excluded.values().filter_map(|why| match why {
-            Exclusion::DoubleVote(evidence) => Some(Message::Evidence(evidence.clone())),
-            _ => None,
-        });
-        for message in evidence.collect::<Vec<_>>() {
-            self.send(member, &message);
+        let evidence: Vec<_> = self.evidence().cloned().collect();
+        for evidence in evidence {
+            self.send(member, &Message::Evidence(Box::new(evidence)));
         }
         self.compare_with(member);
         self.hot.extend(

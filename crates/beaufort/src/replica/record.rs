@@ -1,15 +1,21 @@
-//! What is kept of a key when the program ends.
+//! What is kept when the program ends.
 //!
-//! Above all this replica's own votes: one that forgot how it voted might vote otherwise, and be taken for Byzantine
-//! by all. Only what is verified is kept; the rest comes again by gossip.
+//! Of a key above all this replica's own votes: one that forgot how it voted might vote otherwise, and be taken for
+//! Byzantine by all. Only what is verified is kept; the rest comes again by gossip.
+//!
+//! Under the empty key, which no value has, the evidence against who voted twice is kept: their votes count for nothing
+//! from the start. What a member did to this replica alone is forgotten.
 
-use super::{Output, Replica};
+use super::{Exclusion, Output, Replica};
 use crate::{
-    Entry, Scheme,
+    Entry, Evidence, Scheme,
     evidence::Signed,
     instance::{Decision, Instance, State},
     wire::{self, KeyState, WireError},
 };
+
+/// What evidence is kept under.
+pub(super) const EVIDENCE: &[u8] = &[];
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,20 +34,53 @@ impl<S: Scheme> Replica<S> {
     /// Keeps the keys that changed in a way that must not be forgotten: before anything is sent, for a neighbour may
     /// have been answered already with what is only now kept.
     pub(super) fn save(&mut self) {
-        let (scheme, instances) = (&self.scheme, &self.instances);
-        let record = |key: Vec<u8>| {
-            let kept = instances.get(&key)?.kept(scheme);
-            let record = wire::encode(&KeyState::new(&key, kept, true));
-            Some(Output::Persist { key, record })
-        };
-        let records = std::mem::take(&mut self.unsaved)
-            .into_iter()
-            .filter_map(record);
+        let unsaved = std::mem::take(&mut self.unsaved).into_iter();
+        let records: Vec<_> = unsaved.filter_map(|key| self.record(key)).collect();
         self.outputs.splice(0..0, records);
     }
 
-    /// Goes on with a key from what was kept of it.
+    fn record(&self, key: Vec<u8>) -> Option<Output> {
+        let record = if key == EVIDENCE {
+            wire::encode(&self.evidence().collect::<Vec<_>>())
+        } else {
+            let kept = self.instances.get(&key)?.kept(&self.scheme);
+            wire::encode(&KeyState::new(&key, kept, true))
+        };
+        Some(Output::Persist { key, record })
+    }
+
+    /// What shows that members voted twice, of all that did as far as is known.
+    pub(super) fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.excluded.values().filter_map(|why| match why {
+            Exclusion::DoubleVote(evidence) => Some(&**evidence),
+            _ => None,
+        })
+    }
+
+    /// Goes on from what was kept under a key.
     pub(super) fn restore(&mut self, key: &[u8], record: &[u8]) -> Result<(), RecordError> {
+        if key == EVIDENCE {
+            self.restore_evidence(record)
+        } else {
+            self.restore_key(key, record)
+        }
+    }
+
+    fn restore_evidence(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        for evidence in wire::decode_kept::<Vec<Evidence>>(record)? {
+            let culprit = evidence.culprit;
+            if culprit == self.me || self.members.key(culprit).is_none() {
+                return Err(RecordError::Foreign);
+            }
+            self.banned.insert(culprit);
+            self.outputs.push(Output::Evidence(evidence.clone()));
+            let why = Exclusion::DoubleVote(Box::new(evidence));
+            self.excluded.insert(culprit, why);
+        }
+        Ok(())
+    }
+
+    fn restore_key(&mut self, key: &[u8], record: &[u8]) -> Result<(), RecordError> {
         let (of, state) = wire::decode::<KeyState>(record)?.into_state()?;
         let members = self.members.len();
         let fits = |vote: &Signed| vote.signers.members() == members;
@@ -72,9 +111,8 @@ impl<S: Scheme> Instance<S> {
 
     /// What is to be kept: all that is verified.
     fn kept(&self, scheme: &S) -> State {
-        let votes = self.tallies().iter().filter_map(|(&ballot, tally)| {
-            let (signers, signature) = tally.proof(scheme)?;
-            Some(Signed {
+        let votes = self.tallies().iter().flat_map(|(&ballot, tally)| {
+            tally.kept(scheme).map(move |(signers, signature)| Signed {
                 ballot,
                 signers,
                 signature,

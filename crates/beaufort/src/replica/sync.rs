@@ -109,6 +109,7 @@ impl<S: Scheme> Replica<S> {
         self.instances.remove(key);
         self.tree.remove(key);
         self.stages.remove(key);
+        self.parents.remove(key);
         self.careful.remove(key);
         self.started_over.remove(key);
         self.dues.remove(key);

@@ -31,11 +31,13 @@ pub enum Adversary {
     Stuffer,
     /// Sends states that no honest replica can have.
     Liar,
+    /// Adds the sums that it passes on to themselves, until a count is as large as it may be.
+    Inflator,
 }
 
 impl Adversary {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Withholder,
         Self::Equivocator,
         Self::Missigner,
@@ -44,6 +46,7 @@ impl Adversary {
         Self::Forger,
         Self::Stuffer,
         Self::Liar,
+        Self::Inflator,
     ];
 
     /// Makes a site's replica this. An equivocator is one already: it has two sites.
@@ -58,6 +61,7 @@ impl Adversary {
             Self::Forger => Box::new(Forgery::new(world, site, random, Lie::Signature, CHANCE)),
             Self::Stuffer => Box::new(Forgery::new(world, site, random, Lie::Vote, CHANCE)),
             Self::Liar => Box::new(Forgery::new(world, site, random, Lie::State, CHANCE)),
+            Self::Inflator => Box::new(Forgery::new(world, site, random, Lie::Count, 1.0)),
         };
         world.tamper(site, Some(tamper));
     }

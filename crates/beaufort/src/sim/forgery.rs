@@ -20,6 +20,8 @@ pub(super) enum Lie {
     Vote,
     /// How things stand.
     State,
+    /// How often somebody signed: every signature holds, and nobody sees who did it.
+    Count,
 }
 
 /// Bends states of keys on their way out.
@@ -69,7 +71,27 @@ impl Forgery {
                 *vouched ^= self.random.happens(0.2);
                 self.distort(key, state);
             }
+            Lie::Count => state.votes.iter_mut().for_each(|vote| self.inflate(vote)),
         }
+    }
+
+    /// Doubles a sum as often as its counts allow.
+    fn inflate(&self, vote: &mut Signed) {
+        let Some(mut point) = self.scheme.decode(&vote.signature) else {
+            return;
+        };
+        let mut signers = vote.signers.clone();
+        let double = |signers: &Signers| signers.plus(signers).filter(Signers::is_joinable);
+        while let Some(doubled) = double(&signers) {
+            signers = doubled;
+            let once = point;
+            self.scheme.add(&mut point, &once);
+        }
+        *vote = Signed {
+            ballot: vote.ballot,
+            signers,
+            signature: self.scheme.encode(&point),
+        };
     }
 
     /// Adds a vote of its own for a value that is known, or that nobody proposed.
@@ -175,7 +197,8 @@ impl Tamper for Forgery {
         let mut bent = Vec::new();
         for state in states {
             let mut vouched = state.vouched;
-            let Ok((key, mut state)) = state.into_state() else {
+            let Ok((key, mut state)) = state.clone().into_state() else {
+                bent.push(state);
                 continue;
             };
             if self.random.happens(self.chance) {

@@ -16,7 +16,7 @@ use std::{
 use super::{
     Costs, Micros, Network, Random,
     channel::{Channel, Channels, Message},
-    site::{Input, MILLI, Site, Usage},
+    site::{Input, Site, Usage},
 };
 use crate::{Digest, Entry, Evidence, MemberId, Output, Settings, Status};
 
@@ -213,10 +213,17 @@ impl World {
             .map(|replica| replica.root())
     }
 
-    /// Whether a site's replica verifies every signature on arrival.
-    pub fn is_cautious(&self, site: SiteId) -> bool {
-        let until = self.status(site).and_then(|status| status.cautious_until);
-        until.is_some_and(|until| until > self.now / MILLI)
+    /// Whether one of a site's neighbours takes what comes from it without verifying it, or it has none to tell.
+    pub fn is_trusted(&self, site: SiteId) -> bool {
+        let Some(me) = self.status(site).map(|status| status.me) else {
+            return false;
+        };
+        let others = (0..self.sites()).filter_map(|site| self.status(site));
+        let neighbours = others.filter(|status| status.neighbours.contains(&me));
+        let trusts: Vec<_> = neighbours
+            .map(|status| !status.distrusted.contains(&me))
+            .collect();
+        trusts.is_empty() || trusts.contains(&true)
     }
 
     /// What stands for everything that was delivered so far, and when.
@@ -379,6 +386,8 @@ impl World {
             Output::Send { to, bytes } => match self.sites[site].tamper.take() {
                 None => self.send(site, to, bytes),
                 Some(mut tamper) => {
+                    let replica = self.sites[site].replica.as_ref();
+                    let bytes = replica.map_or(bytes.clone(), |replica| replica.in_full(&bytes));
                     for (delay, bytes) in tamper.tamper(self.now, to, bytes) {
                         self.schedule(
                             self.now + delay,

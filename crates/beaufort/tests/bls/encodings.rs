@@ -83,6 +83,50 @@ fn what_is_no_key_is_refused_by_name() {
     }
 }
 
+#[test]
+fn a_list_of_keys_is_what_each_of_them_is() {
+    let mut keys: Vec<_> = Network::new(5)
+        .secrets
+        .iter()
+        .map(|secret| secret.public().clone())
+        .collect();
+    // Who lists a key twice hears of it where the list becomes a network.
+    keys.push(keys[0].clone());
+    let texts: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    for length in 0..=keys.len() {
+        assert_eq!(
+            PublicKey::parse_all(&texts[..length]).unwrap(),
+            keys[..length]
+        );
+    }
+}
+
+#[test]
+fn what_is_no_key_of_a_list_is_named_with_its_place() {
+    let network = Network::new(5);
+    let keys = network.secrets.iter().map(|secret| secret.public());
+    let texts: Vec<_> = keys.map(ToString::to_string).collect();
+    let proof_of_another = format!("{}{}", &texts[0][..192], &texts[1][192..]);
+    let point_of_nothing = format!("{}{}", "ff".repeat(96), &texts[1][192..]);
+    let defects = [
+        (proof_of_another, KeyError::Possession),
+        (point_of_nothing, KeyError::Point),
+        (texts[0][2..].to_owned(), KeyError::Length(143)),
+        ("xyz".to_owned(), KeyError::Hex),
+    ];
+    for (defect, error) in defects {
+        for place in 0..texts.len() {
+            let mut texts = texts.clone();
+            texts[place] = defect.clone();
+            assert_eq!(
+                PublicKey::parse_all(&texts),
+                Err((place, error.clone())),
+                "at {place}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_decoding_panic(bytes in vec(any::<u8>(), 144)) {

@@ -226,14 +226,9 @@ fn of_two_values_that_rule_each_other_out_one_is_decided_and_the_other_settled()
     );
 }
 
-/// A member that one replica did not talk to any more, for what it alone had seen, was caught voting twice. The replica
-/// took it for excluded already, went on counting its votes, and looked at the same two votes for ever.
-#[test]
-fn who_was_given_up_before_is_caught_voting_twice_all_the_same() {
-    let mut network = Network::meshed(4);
-    network.settle();
-    network.replica(0).receive(0, member(3), &[0xff; 9]);
-    network.settle();
+/// The last of four members votes for one value where one other sees it, and for another where the third does. Then
+/// the others are by themselves.
+fn vote_twice(network: &mut Network) {
     network.cut_off(0);
     network.cut_off(2);
     network.replica(3).set(0, b"key", b"one".to_vec()).unwrap();
@@ -252,14 +247,113 @@ fn who_was_given_up_before_is_caught_voting_twice_all_the_same() {
     network.bring_back(1);
     network.bring_back(0);
     network.settle();
+}
+
+fn is_caught(network: &mut Network, index: usize) -> bool {
+    let excluded = network.replica(index).status().excluded;
+    matches!(&excluded[..], [(culprit, Exclusion::DoubleVote(_))] if *culprit == member(3))
+}
+
+/// A member that one replica did not talk to any more, for what it alone had seen, was caught voting twice. The replica
+/// took it for excluded already, went on counting its votes, and looked at the same two votes for ever.
+#[test]
+fn who_was_given_up_before_is_caught_voting_twice_all_the_same() {
+    let mut network = Network::meshed(4);
+    network.settle();
+    network.replica(0).receive(0, member(3), &[0xff; 9]);
+    network.settle();
+    vote_twice(&mut network);
     for index in 0..3 {
-        let excluded = network.replica(index).status().excluded;
-        assert!(
-            matches!(&excluded[..], [(culprit, Exclusion::DoubleVote(_))] if *culprit == member(3)),
-            "{index}"
-        );
+        assert!(is_caught(&mut network, index), "{index}");
         assert!(network.replica(index).get(b"key").is_some(), "{index}");
     }
+}
+
+/// A replica that started again had forgotten who had voted twice. Until a neighbour told it, it counted the culprit's
+/// votes and took it for a neighbour.
+#[test]
+fn who_voted_twice_is_known_after_a_restart_without_anybody_else() {
+    let mut network = Network::meshed(4);
+    vote_twice(&mut network);
+    network.cut_off(0);
+    network.restart(0);
+    assert!(is_caught(&mut network, 0));
+    network.replica(0).connected(0, member(3));
+    let outputs = network.replica(0).poll(0);
+    assert!(outputs.contains(&Output::Disconnect(member(3))));
+    let shown = |output: &Output| matches!(output, Output::Evidence(it) if it.culprit == member(3));
+    assert!(outputs.iter().any(shown), "the application hears of it");
+}
+
+/// Evidence went only to those who were neighbours when it was found. Who came later went on counting the culprit's votes.
+#[test]
+fn who_comes_later_is_told_who_voted_twice() {
+    let mut network = Network::meshed(4);
+    vote_twice(&mut network);
+    network.restart_without_memory(0);
+    network.settle();
+    assert!(is_caught(&mut network, 0));
+}
+
+/// A member that sent garbage to one replica alone no longer counted there, and still did elsewhere. The two found
+/// different winners, round after round.
+#[test]
+fn what_one_replica_alone_saw_changes_nothing_in_how_votes_count() {
+    let mut values = [b"one".to_vec(), b"two".to_vec()];
+    values.sort_by_key(|value| beaufort::value_digest(Some(value)));
+    let [loser, winner] = values;
+    let mut network = Network::meshed(4);
+    network.settle();
+    network.replica(0).receive(0, member(3), &[0xff; 9]);
+    network.settle();
+    // Two votes for each value; the last member is gone once it has voted, so that all others must vote alike.
+    network.cut_off(0);
+    network.cut_off(2);
+    for (index, value) in [(0, &loser), (1, &loser), (2, &winner), (3, &winner)] {
+        let set = network.replica(index).set(0, b"key", value.clone());
+        assert!(set.is_ok());
+    }
+    network.settle();
+    network.cut_off(3);
+    network.bring_back(0);
+    network.bring_back(2);
+    network.settle();
+    for index in 0..3 {
+        let entry = network.replica(index).get(b"key").cloned();
+        let entry = entry.unwrap_or_else(|| panic!("{index} has decided nothing"));
+        assert_eq!((entry.view, entry.value), (1, Some(winner.clone())));
+    }
+}
+
+/// A replica that had voted for another's proposal forgot that when it crashed: only its own proposals were kept. It then
+/// voted for another value, and passed for Byzantine.
+#[test]
+fn a_vote_for_anothers_proposal_outlives_a_crash() {
+    let mut network = Network::meshed(4);
+    network.cut_off(2);
+    network.cut_off(3);
+    network
+        .replica(0)
+        .set(0, b"key", b"first".to_vec())
+        .unwrap();
+    network.settle();
+    network.cut_off(0);
+    network.restart(1);
+    network
+        .replica(1)
+        .set(0, b"key", b"second".to_vec())
+        .unwrap();
+    for index in [0, 2, 3] {
+        network.bring_back(index);
+    }
+    network.settle();
+    let entry = network.replica(3).get(b"key").unwrap();
+    assert_eq!(
+        (entry.view, entry.value.as_deref()),
+        (2, Some(&b"second"[..]))
+    );
+    let excluded = (0..4).flat_map(|index| network.replica(index).status().excluded);
+    assert_eq!(excluded.count(), 0);
 }
 
 #[test]

@@ -169,7 +169,9 @@ impl Network {
         let end = self.now + 10_000;
         loop {
             for index in 0..self.replicas.len() {
-                for output in self.replicas[index].poll(self.now) {
+                let outputs = self.replicas[index].poll(self.now);
+                assert!(is_kept_first(&outputs), "{index} could forget what it sent");
+                for output in outputs {
                     self.carry_out(index, output);
                 }
             }
@@ -202,4 +204,13 @@ impl Network {
             | Output::Evidence(_) => {}
         }
     }
+}
+
+/// An answer to a neighbour left before the vote that it showed was kept: after a crash in between, its sender voted twice.
+fn is_kept_first(outputs: &[Output]) -> bool {
+    let is_kept = |output: &Output| matches!(output, Output::Persist { .. });
+    let mut after_sending = outputs
+        .iter()
+        .skip_while(|output| !matches!(output, Output::Send { .. }));
+    !after_sending.any(is_kept)
 }

@@ -8,8 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beaufort::{
-    CertificateError, Digest, Evidence, Exclusion, MemberId, Members, Scheme as _, Settings,
-    Status,
+    CertificateError, Digest, Evidence, Exclusion, MemberId, Members, Settings, Status,
     sim::{
         Additive, Adversary, Agreement, Costs, Micros, Network, Notice, Number, Random, SECOND,
         Setup, SiteId, Violation, World,
@@ -249,8 +248,7 @@ impl Run<'_> {
                 Notice::Refused { reason, .. } => return Err(Failure::Refused(reason)),
                 Notice::Evidence(evidence) => {
                     let scheme = Additive::default();
-                    let verifier = scheme.verifier(self.members.keys());
-                    let holds = evidence.holds(&scheme, &self.members, &verifier, &[0; 32]);
+                    let holds = evidence.holds(&scheme, &self.members, &[0; 32]);
                     if !holds || self.is_honest(usize::from(evidence.culprit.0)) {
                         return Err(Failure::Evidence(Box::new(evidence)));
                     }

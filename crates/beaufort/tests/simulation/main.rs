@@ -75,6 +75,16 @@ fn replicas_agree_and_go_on_where_all_adversaries_equivocate() {
     ends_well(7, 10, &[Adversary::Equivocator]);
 }
 
+/// A signature can be added to itself, and a sum does not tell who did it. Sums in which somebody had been counted to the
+/// limit could not be joined with each other any more: votes were left out of what was passed on, their senders took them
+/// for known, and views stood still for ever.
+#[test]
+fn nobody_holds_a_view_up_by_counting_signatures_often() {
+    for members in [4, 7, 10] {
+        ends_well(members, 5, &[Adversary::Inflator]);
+    }
+}
+
 /// A small evaluation run.
 fn trial(scenario: Scenario, seed: u64) -> Trial {
     let mut trial = Trial::new(scenario, 7, seed);

@@ -11,7 +11,9 @@
 //!
 //! `docs/beaufort/safety.md` tells what came of it.
 
+mod counts;
 mod exhaustive;
+mod faults;
 mod laws;
 mod locals;
 mod marks;
@@ -23,7 +25,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, Decision, Entry, Instance, Merged, Rule, State, Turn, validity};
 use crate::{
-    Claim, Digest, MemberId, Members, Millis, Scheme, Signature, Signers, digest,
+    Digest, MemberId, Members, Millis, Scheme, Signature, Signers, digest,
     evidence::Signed,
     tally::Source,
     vote::{Ballot, Phase, Scope},
@@ -138,16 +140,13 @@ impl World {
     }
 
     fn merge(&self, site: &mut Site, from: MemberId, state: State) -> Merged {
-        self.at(site, 0, |instance, cx| {
-            instance.merge(
-                cx,
-                Source {
-                    member: from,
-                    vouched: false,
-                },
-                state,
-            )
-        })
+        let vouched = false;
+        let member = from;
+        self.merge_from(site, Source { member, vouched }, state)
+    }
+
+    fn merge_from(&self, site: &mut Site, from: Source, state: State) -> Merged {
+        self.at(site, 0, |instance, cx| instance.merge(cx, from, state))
     }
 
     /// Goes as far as the votes allow, all of which are genuine.
@@ -175,13 +174,11 @@ impl World {
             .collect();
         let mut votes = Vec::new();
         for (&ballot, tally) in site.instance.tallies_mut() {
-            if let Some((signers, signature)) = tally.total(&Marks) {
-                votes.push(Signed {
-                    ballot,
-                    signers: signers.clone(),
-                    signature,
-                });
-            }
+            votes.extend(tally.total(&Marks).map(|(signers, signature)| Signed {
+                ballot,
+                signers: signers.clone(),
+                signature,
+            }));
         }
         State {
             view: site.instance.view(),

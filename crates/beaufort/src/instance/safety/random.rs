@@ -12,8 +12,12 @@ use rand_chacha::{
 };
 
 use super::{
-    Ballot, Claim, Digest, Entry, Instance, LATE, Marks, MemberId, Merged, Millis, Phase, Rule,
-    Scheme, Signature, Site, State, World, validity,
+    Ballot, Digest, Entry, Instance, LATE, Marks, MemberId, Merged, Millis, Phase, Rule, Scheme,
+    Signature, Site, State, World, validity,
+};
+use crate::{
+    sums::{Sum, claims},
+    tally::Source,
 };
 
 /// One run, of which everything follows from the seed.
@@ -281,7 +285,17 @@ impl Run {
                 let unsure: Vec<_> = self.sites[from].instance.unverified().collect();
                 self.world.verify(&mut self.sites[from], self.now, &unsure);
                 let state = self.tell(from, true);
-                self.deliver(to, MemberId(from as u16), state);
+                let member = MemberId(from as u16);
+                let source = Source {
+                    member,
+                    vouched: true,
+                };
+                let merged = self.world.merge_from(&mut self.sites[to], source, state);
+                assert!(
+                    matches!(merged, Merged::Known | Merged::News),
+                    "seed {}: {member:?}'s state is an honest one: {merged:?}",
+                    self.seed
+                );
                 self.act(to);
             }
         }
@@ -336,23 +350,13 @@ impl World {
     fn verify(&self, site: &mut Site, now: Millis, ballots: &[Ballot]) {
         for ballot in ballots {
             let message = site.instance.scope().message(ballot);
-            let mut holds = |signers: &super::Signers, signature: &_| {
-                Marks.verify(
-                    &(),
-                    &[Claim {
-                        message: &message,
-                        signers,
-                        signature,
-                    }],
-                    &[0; 32],
-                )
+            let mut holds = |sums: &[Sum<_>]| {
+                let claims: Vec<_> = claims(&message, sums).collect();
+                Marks.verify(&(), &claims, &[0; 32])
             };
             self.at(site, now, |instance: &mut Instance<Marks>, cx| {
-                let claim = instance
-                    .tallies_mut()
-                    .get_mut(ballot)
-                    .and_then(|tally| tally.claim(&Marks, &message));
-                if claim.is_some_and(|claim| holds(claim.signers, claim.signature)) {
+                let tally = instance.tallies_mut().get_mut(ballot);
+                if tally.is_some_and(|tally| holds(tally.claims(&Marks))) {
                     instance.confirm(cx, ballot);
                 } else {
                     instance.refute(cx.scheme, cx.members, ballot, &mut holds);
@@ -362,7 +366,7 @@ impl World {
     }
 
     /// Whether what a replica has verified can be an honest one's state without the rest.
-    fn check_verified(&self, site: &Site) -> Result<(), validity::Invalid> {
+    pub fn check_verified(&self, site: &Site) -> Result<(), validity::Invalid> {
         let verified = site
             .instance
             .tallies()

@@ -2,7 +2,8 @@
 //!
 //! Quorums are three of four. `docs/beaufort/safety.md` tells the first as a table.
 
-use super::{LATE, Marks, MemberId, Phase, Rule, Signers, Site, State, World};
+use super::{LATE, Marks, MemberId, Merged, Phase, Rule, Signers, Site, State, World};
+use crate::{tally::Source, value_digest};
 
 const A: usize = 0;
 const B: usize = 1;
@@ -25,6 +26,19 @@ impl Story {
         Self { world, sites }
     }
 
+    /// One with this many values.
+    fn with_values(number: u16) -> Self {
+        let mut story = Self::begin(Rule::Locked);
+        story.world.values = (0..number)
+            .map(|value| value.to_le_bytes().to_vec())
+            .collect();
+        story
+            .world
+            .values
+            .sort_by_key(|value| value_digest(Some(value)));
+        story
+    }
+
     fn propose(&mut self, who: usize, value: usize) {
         assert!(self.world.propose(&mut self.sites[who], value));
     }
@@ -35,8 +49,20 @@ impl Story {
         self.hear(from, to, state);
     }
 
-    /// A Byzantine member shows some votes, its own among them.
+    /// A Byzantine member shows some votes, its own among them, and the other does what it can.
     fn show(&mut self, to: usize, votes: &[(usize, u32, usize)]) {
+        let state = self.votes(votes);
+        self.hear(D, to, state);
+    }
+
+    /// The same, and the other does nothing yet.
+    fn take(&mut self, from: usize, to: usize, votes: &[(usize, u32, usize)]) {
+        let state = self.votes(votes);
+        self.world
+            .merge(&mut self.sites[to], MemberId(from as u16), state);
+    }
+
+    fn votes(&self, votes: &[(usize, u32, usize)]) -> State {
         let signed = |&(voter, round, value): &(usize, u32, usize)| {
             self.world.signed(
                 voter as u16,
@@ -44,14 +70,13 @@ impl Story {
             )
         };
         let proposals = self.world.values.iter().cloned().map(Some).collect();
-        let state = State {
+        State {
             view: 1,
             whole: false,
             decision: None,
             proposals,
             votes: votes.iter().map(signed).collect(),
-        };
-        self.hear(D, to, state);
+        }
     }
 
     fn hear(&mut self, from: usize, to: usize, state: State) {
@@ -205,4 +230,54 @@ fn with_the_lock_it_gets_one() {
         "A's, B's and D's"
     );
     assert_eq!(story.commits(2, FIRST).distinct(), 0);
+}
+
+/// A member that nobody had caught yet voted for as many values as a view had room for votes. At the replica that it showed
+/// them to, an honest member's votes were then refused, and not sent again.
+#[test]
+fn who_votes_for_everything_keeps_nobody_else_out() {
+    let mut story = Story::with_values(300);
+    let all: Vec<_> = (0..256).map(|value| (D, 0, value)).collect();
+    story.take(D, A, &all);
+    story.propose(B, 299);
+    let state = story.world.state(&mut story.sites[B]);
+    let merged = story
+        .world
+        .merge(&mut story.sites[A], MemberId(B as u16), state);
+    assert_eq!(merged, Merged::News);
+    let ballot = story.world.ballot(0, Phase::PreCommit, 299);
+    let tallies = story.sites[A].instance.tallies();
+    assert!(tallies[&ballot].claimed().contains(MemberId(B as u16)));
+    let most = tallies
+        .values()
+        .filter(|tally| tally.claimed().contains(MemberId(D as u16)));
+    assert_eq!(most.count(), 64, "what one member votes is bounded");
+}
+
+/// A member voted for more values than any member may, and showed another replica one that the first had no more room
+/// for. What that replica voted on the strength of it must reach the first all the same, once it answers for it.
+#[test]
+fn what_others_votes_rest_on_is_taken_in_whoever_cast_it() {
+    let mut story = Story::with_values(300);
+    let all: Vec<_> = (1..200).map(|value| (D, 0, value)).collect();
+    story.take(D, A, &all);
+    // Three votes for three values: B begins the next round with D's, which wins by its hash.
+    story.propose(B, 298);
+    story.propose(C, 0);
+    story.gossip(C, B);
+    story.show(B, &[(D, 0, 299)]);
+    let next = story.world.ballot(1, Phase::PreCommit, 299);
+    assert!(story.sites[B].instance.tallies().contains_key(&next));
+    let state = story.world.state(&mut story.sites[B]);
+    for (vouched, merged) in [(false, Merged::Incomplete), (true, Merged::News)] {
+        let source = Source {
+            member: MemberId(B as u16),
+            vouched,
+        };
+        let site = &mut story.sites[A];
+        let came = story.world.merge_from(site, source, state.clone());
+        assert_eq!(came, merged, "vouched: {vouched}");
+    }
+    let tallies = story.sites[A].instance.tallies();
+    assert!(tallies[&next].claimed().contains(MemberId(B as u16)));
 }

@@ -1,0 +1,2 @@
+import { keep } from "./package/offline.js";
+keep("page.html", "rules.js");

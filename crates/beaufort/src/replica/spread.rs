@@ -1,0 +1,313 @@
+//! When to tell neighbours what is new, and which of them.
+//!
+//! Each view grows a tree of its own over the connections, with nobody in charge of it:
+//!
+//! - **A proposal floods.** Who makes it tells all its neighbours at once, who hears of it first passes it on to a few,
+//!   drawn at random. Whoever told a replica first is its *parent* in this view.
+//! - **Votes go up.** Every [`Settings::interval`](crate::Settings::interval) the parent gets the replica's own and those
+//!   that came from below since: sums that do not overlap. They meet at the proposer.
+//! - **n - f votes and decisions come down** at once, to the *children*: the neighbours that sent their votes here.
+//!
+//! Only speed rests on that tree. Once a view has not come further for a while, its parent is gone, or several values were
+//! proposed, its votes go every interval to a neighbour or a few, drawn anew, as far as they are worth a message. Whoever
+//! may not have heard of a decision after a while is told the key and its view only, and asks for the rest if need be. A
+//! replica that hears nothing more of a view names it, too, and is told if others are further.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::rand_core::Rng;
+
+use super::{
+    Replica,
+    gossip::MAX_NAMED,
+    known::{Known, Peer},
+};
+use crate::{MemberId, Millis, Scheme, instance::Instance, tally::Tally, wire::Message};
+
+/// How often views are told by name, in milliseconds.
+const NAMING: Millis = 1_000;
+
+/// How long after the last change of a key it is taken to be stuck, in milliseconds.
+const STUCK: Millis = 1_000;
+
+/// Keys.
+type Keys = BTreeSet<Vec<u8>>;
+
+/// How far a key has come.
+#[derive(Clone, Copy)]
+pub(super) struct Stage {
+    view: u64,
+    step: Step,
+    /// When it came there.
+    since: Millis,
+    /// When anything changed, or a neighbour was asked about it.
+    changed: Millis,
+}
+
+/// Where in a view.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Begun,
+    Proposed,
+    Prepared,
+}
+
+/// From whom a view was heard of first.
+#[derive(Clone, Copy)]
+pub(super) struct Parent {
+    pub view: u64,
+    pub member: MemberId,
+}
+
+impl<S: Scheme> Replica<S> {
+    /// Tells neighbours what it is time to tell them.
+    pub(super) fn spread(&mut self, now: Millis) {
+        if self.peers.is_empty() {
+            return;
+        }
+        self.tell_milestones(now);
+        if now >= self.next_round && !self.hot.is_empty() {
+            self.next_round = now + self.settings.interval;
+            self.tell_votes(now);
+            self.cool();
+        }
+        if now >= self.next_naming {
+            self.next_naming = now + NAMING;
+            self.name_decisions(now);
+        }
+        self.ask(now);
+    }
+
+    /// What has just come a step further: proposals go to a few neighbours, the rest to those who wait for it.
+    fn tell_milestones(&mut self, now: Millis) {
+        let (proposed, further) = self.advanced(now);
+        let own = std::mem::take(&mut self.announced);
+        if proposed.is_empty() && further.is_empty() && own.is_empty() {
+            return;
+        }
+        let (upward, _) = self.upward(now);
+        let mut missing = self.missing(&proposed);
+        for member in self.shuffled_peers() {
+            let known = |key: &Vec<u8>| self.peers[&member].keys.get(key);
+            let is_child = |key: &&Vec<u8>| known(key).is_some_and(Known::is_child);
+            let mut keys: Keys = further.iter().filter(is_child).cloned().collect();
+            keys.extend(own.iter().cloned());
+            for (key, left) in &mut missing {
+                if *left > 0 && known(key).is_none_or(|known| !known.has_all(&self.instances[key]))
+                {
+                    *left -= 1;
+                    keys.insert(key.clone());
+                }
+            }
+            if !keys.is_empty()
+                && let Some(votes) = upward.get(&member)
+            {
+                // They need no message of their own then.
+                let interval = self.settings.interval;
+                let is_due =
+                    |key: &&Vec<u8>| known(key).is_none_or(|known| known.is_due(now, interval));
+                keys.extend(votes.iter().filter(is_due).cloned());
+            }
+            self.tell(now, member, &keys);
+        }
+    }
+
+    /// To how many more neighbours each of these proposals goes: fewer where some have shown that they have it.
+    fn missing(&self, proposed: &Keys) -> BTreeMap<Vec<u8>, usize> {
+        let missing = |key: &Vec<u8>| {
+            let parent = self.parents.get(key).map(|parent| parent.member);
+            let has = |(member, peer): (&MemberId, &Peer)| {
+                Some(*member) != parent
+                    && peer
+                        .keys
+                        .get(key)
+                        .is_some_and(|known| known.has_all(&self.instances[key]))
+            };
+            let have = self.peers.iter().filter(|&peer| has(peer)).count();
+            (key.clone(), self.settings.burst.saturating_sub(have))
+        };
+        proposed.iter().map(missing).collect()
+    }
+
+    /// The keys that came further since this was asked last: those with a new proposal, and those with n - f votes or a
+    /// decision.
+    fn advanced(&mut self, now: Millis) -> (Keys, Keys) {
+        let (mut proposed, mut further) = (Keys::new(), Keys::new());
+        for key in std::mem::take(&mut self.fresh) {
+            let Some(instance) = self.instances.get(&key) else {
+                continue;
+            };
+            let (view, step) = (instance.view(), step(instance, self.members.quorum()));
+            let new = Stage {
+                view: 0,
+                step,
+                since: now,
+                changed: now,
+            };
+            let stage = self.stages.entry(key.clone()).or_insert(new);
+            stage.changed = now;
+            if (view, step) > (stage.view, stage.step) {
+                (stage.view, stage.step, stage.since) = (view, step, now);
+                let keys = match step {
+                    Step::Proposed => &mut proposed,
+                    Step::Begun | Step::Prepared => &mut further,
+                };
+                keys.insert(key);
+            }
+        }
+        (proposed, further)
+    }
+
+    /// The open keys by the neighbour that their votes go up to, and those whose votes go to anybody. At the top of its
+    /// tree a key is in neither.
+    fn upward(&self, now: Millis) -> (BTreeMap<MemberId, Keys>, Keys) {
+        let (mut upward, mut astray) = (BTreeMap::<_, Keys>::new(), Keys::new());
+        for key in &self.hot {
+            let open = self
+                .instances
+                .get(key)
+                .filter(|instance| instance.is_open());
+            let (Some(instance), Some(stage)) = (open, self.stages.get(key)) else {
+                continue;
+            };
+            let parent = self
+                .parents
+                .get(key)
+                .filter(|parent| parent.view == instance.view());
+            let is_gone = parent.is_some_and(|parent| !self.peers.contains_key(&parent.member));
+            if is_gone
+                || instance.proposals().len() > 1
+                || now >= stage.since + self.settings.patience
+            {
+                astray.insert(key.clone());
+            } else if let Some(parent) = parent {
+                upward.entry(parent.member).or_default().insert(key.clone());
+            }
+        }
+        (upward, astray)
+    }
+
+    /// Votes go up, or to neighbours drawn at random as far as they are worth it.
+    fn tell_votes(&mut self, now: Millis) {
+        let (upward, astray) = self.upward(now);
+        for (member, keys) in upward {
+            self.tell(now, member, &keys);
+        }
+        let mut left = self.settings.fanout;
+        for member in self.shuffled_peers() {
+            if left == 0 {
+                break;
+            }
+            let Some(peer) = self.peers.get(&member) else {
+                continue;
+            };
+            let worth = |key: &&Vec<u8>| match peer.keys.get(*key) {
+                Some(known) => known.is_worth(now, &self.members, &self.instances[*key]),
+                None => true,
+            };
+            let keys: Keys = astray.iter().filter(worth).cloned().collect();
+            if !keys.is_empty() {
+                self.tell(now, member, &keys);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Names decisions to all who may not have heard of them.
+    fn name_decisions(&mut self, now: Millis) {
+        let mut messages = Vec::new();
+        for (&member, peer) in &mut self.peers {
+            let mut views = Vec::new();
+            for key in &self.hot {
+                let Some(instance) = self
+                    .instances
+                    .get(key)
+                    .filter(|instance| !instance.is_open())
+                else {
+                    continue;
+                };
+                let settled = self
+                    .stages
+                    .get(key)
+                    .is_none_or(|stage| now >= stage.since + STUCK);
+                let known = peer.of(key);
+                if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
+                    known.enter(instance.view());
+                    views.push((key.clone(), instance.view()));
+                }
+            }
+            if !views.is_empty() {
+                messages.push((member, Message::Views(views)));
+            }
+        }
+        for (member, message) in messages {
+            self.send(member, &message);
+        }
+        self.cool();
+    }
+
+    /// Asks a neighbour about views of which nothing was heard for a while.
+    fn ask(&mut self, now: Millis) {
+        let mut views = Vec::new();
+        for (key, stage) in &mut self.stages {
+            let open = self
+                .instances
+                .get(key)
+                .filter(|instance| instance.is_open());
+            if now >= stage.changed + STUCK
+                && views.len() < MAX_NAMED
+                && let Some(instance) = open
+            {
+                stage.changed = now;
+                views.push((key.clone(), instance.view()));
+            }
+        }
+        if !views.is_empty()
+            && let Some(&member) = self.shuffled_peers().first()
+        {
+            self.send(member, &Message::Views(views));
+        }
+    }
+
+    /// Lets go of keys of which every neighbour knows everything.
+    fn cool(&mut self) {
+        let (peers, instances, members) = (&self.peers, &self.instances, &self.members);
+        let (stages, parents) = (&mut self.stages, &mut self.parents);
+        self.hot.retain(|key| {
+            let behind = instances.get(key).is_some_and(|instance| {
+                instance.is_open()
+                    || peers
+                        .values()
+                        .any(|peer| peer.is_behind(members, key, instance))
+            });
+            if !behind {
+                stages.remove(key);
+                parents.remove(key);
+            }
+            behind
+        });
+    }
+
+    fn shuffled_peers(&mut self) -> Vec<MemberId> {
+        let mut peers: Vec<_> = self.peers.keys().copied().collect();
+        for last in (1..peers.len()).rev() {
+            peers.swap(last, self.random.next_u64() as usize % (last + 1));
+        }
+        peers
+    }
+}
+
+fn step<S: Scheme>(instance: &Instance<S>, quorum: usize) -> Step {
+    let full = |tally: &Tally<S>| {
+        tally
+            .verified()
+            .is_some_and(|signers| signers.distinct() >= quorum)
+    };
+    if instance.tallies().values().any(full) {
+        Step::Prepared
+    } else if instance.proposals().is_empty() {
+        Step::Begun
+    } else {
+        Step::Proposed
+    }
+}
