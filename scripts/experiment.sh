@@ -30,6 +30,7 @@ cargo build --release -p supply-chain
 "$program" bench latency --out "$out/latency"
 lacks latency-all && "$program" bench latency --l1 4 --participation all --pause 20ms --out "$out/latency-all"
 lacks load && "$program" bench load --mode session,direct --clients 1,16,64,256 --seconds 12 --out "$out/load"
+lacks ramp && "$program" bench load --mode session,direct --ramp --seconds 10 --out "$out/ramp"
 lacks plain.json && "$program" bench plain --out "$out/plain.json"
 lacks plain-unsigned.json && "$program" bench plain --unsigned --out "$out/plain-unsigned.json"
 lacks rest-4.json && keep rest-4.json rest
