@@ -167,7 +167,7 @@ impl<S: Scheme> Replica<S> {
                 .instances
                 .get(key)
                 .filter(|instance| instance.is_open());
-            let (Some(instance), Some(stage)) = (open, self.stages.get(key)) else {
+            let Some(instance) = open else {
                 continue;
             };
             let parent = self
@@ -175,10 +175,9 @@ impl<S: Scheme> Replica<S> {
                 .get(key)
                 .filter(|parent| parent.view == instance.view());
             let is_gone = parent.is_some_and(|parent| !self.peers.contains_key(&parent.member));
-            if is_gone
-                || instance.proposals().len() > 1
-                || now >= stage.since + self.settings.patience
-            {
+            let is_late = |stage: &Stage| now >= stage.since + self.settings.patience;
+            let stage = self.stages.get(key);
+            if is_gone || instance.proposals().len() > 1 || stage.is_none_or(is_late) {
                 astray.insert(key.clone());
             } else if let Some(parent) = parent {
                 upward.entry(parent.member).or_default().insert(key.clone());
