@@ -1,23 +1,25 @@
 //! The paper's evaluation (section 5), simulated: latency and network use in three scenarios and at several sizes.
 //!
-//! Every run is a [`Trial`] with a seed of its own; the same seed gives the same run. Runs are spread over threads.
-//! What they came to is written as CSV, JSON, figures and a table beside the paper's numbers.
+//! Every run is a [`Trial`] with a seed of its own; the same seed gives the same run. Runs are spread over threads, and
+//! kept as soon as they are done: all of them take hours. What they came to is written as CSV, JSON, figures and a table
+//! beside the paper's numbers.
 
+mod kept;
 mod report;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Instant,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use beaufort::sim::{Costs, Load, Network, Outcome, SECOND, Scenario, Trial};
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use self::kept::Kept;
 
 /// What to repeat of the evaluation, and in which circumstances.
 #[derive(Debug, clap::Args)]
@@ -71,7 +73,8 @@ pub(crate) struct Args {
     /// Runs at the same time; as many as there are processors where it is not given.
     #[arg(long)]
     threads: Option<usize>,
-    /// Where the results are written.
+    /// Where the results are written. Runs that are there already are not repeated, so that the command can be stopped
+    /// and given again; all that were in the same circumstances are reported.
     #[arg(long, default_value = "evaluation")]
     out: PathBuf,
 }
@@ -90,9 +93,14 @@ enum CostsName {
 }
 
 /// A run and what came of it.
+#[derive(Serialize, Deserialize)]
 struct Done {
-    trial: Trial,
+    scenario: Scenario,
+    members: usize,
     run: u64,
+    seed: u64,
+    /// How long was measured, in seconds of virtual time.
+    seconds: u64,
     outcome: Outcome,
 }
 
@@ -173,42 +181,50 @@ impl Args {
     }
 }
 
-fn run_all(trials: Vec<(u64, Trial)>, threads: usize) -> Vec<Done> {
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let work = || {
+/// Does the runs that were not done before, and keeps each.
+fn run_all(trials: &[(u64, Trial)], threads: usize, kept: &Kept) -> anyhow::Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = || -> anyhow::Result<()> {
         while let Some((run, trial)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if kept.has(trial) {
+                continue;
+            }
             let since = Instant::now();
-            let outcome = trial.run();
-            eprintln!("{}", report::line(trial, &outcome, since.elapsed()));
-            let result = Done {
-                trial: trial.clone(),
+            let done = Done {
+                scenario: trial.scenario,
+                members: trial.members,
                 run: *run,
-                outcome,
+                seed: trial.seed,
+                seconds: (trial.end() - trial.load.warm) / SECOND,
+                outcome: trial.run(),
             };
-            done.lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .push(result);
+            eprintln!("{}", report::line(&done, since.elapsed()));
+            kept.keep(trial, &done)?;
         }
+        Ok(())
     };
     thread::scope(|scope| {
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
-    });
-    let mut done = done
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    done.sort_by_key(|Done { trial, run, .. }| (trial.scenario, trial.members, *run));
-    done
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+    })
 }
 
 /// Repeats the evaluation, and writes what it comes to.
 pub(crate) fn run(arguments: &Args) -> anyhow::Result<()> {
     let trials = arguments.trials()?;
+    let Some((_, first)) = trials.first() else {
+        bail!("nothing to run: give at least one number of members, one scenario and one run");
+    };
     let threads = match arguments.threads {
         Some(threads) => threads.max(1),
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    std::fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make the directory {}", arguments.out.display()))?;
-    let done = run_all(trials, threads);
-    report::write(&arguments.out, &done)
+    let kept = Kept::open(&arguments.out, first)?;
+    run_all(&trials, threads, &kept)?;
+    report::write(&arguments.out, &kept.all()?)
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
-use beaufort::sim::{Outcome, Scenario, Summary, Trial};
+use beaufort::sim::{Outcome, Scenario, Summary};
 use plenary_figures::{BoxGroup, Boxes, Figure, Spread};
 use serde::Serialize;
 
@@ -35,16 +35,17 @@ struct Cell {
 }
 
 /// One line on a run, for who waits for all of them.
-pub(super) fn line(trial: &Trial, outcome: &Outcome, took: Duration) -> String {
+pub(super) fn line(done: &Done, took: Duration) -> String {
+    let outcome = &done.outcome;
     let latency = Summary::of(outcome.latencies.iter().copied());
     let sent = Summary::of(outcome.used.iter().map(|used| used.sent));
     let busy = Summary::of(outcome.used.iter().map(|used| used.busy));
     format!(
         "{:10} n={:<3} seed={:<3} {:>6} settled  p50 {:>5.0} ms  p99 {:>5.0} ms  max {:>5.0} ms  {:.2} Mbit/s  busy {:.0} %  \
          unsettled {}  refused {}  evidence {}  trace {:02x}{:02x}{:02x}{:02x}  in {:.1} s",
-        trial.scenario.name(),
-        trial.members,
-        trial.seed,
+        done.scenario.name(),
+        done.members,
+        done.seed,
         latency.count,
         latency.p50,
         latency.p99,
@@ -82,9 +83,15 @@ pub(super) fn write(directory: &Path, done: &[Done]) -> anyhow::Result<()> {
 
 fn cells(done: &[Done]) -> Vec<Cell> {
     let mut groups: BTreeMap<_, Vec<&Outcome>> = BTreeMap::new();
-    for Done { trial, outcome, .. } in done {
+    for Done {
+        scenario,
+        members,
+        outcome,
+        ..
+    } in done
+    {
         groups
-            .entry((trial.scenario, trial.members))
+            .entry((*scenario, *members))
             .or_default()
             .push(outcome);
     }
@@ -119,19 +126,11 @@ fn cells(done: &[Done]) -> Vec<Cell> {
 
 fn latencies(done: &[Done]) -> String {
     let mut csv = String::from("members,scenario,run,latency_ms\n");
-    for Done {
-        trial,
-        run,
-        outcome,
-    } in done
-    {
-        for latency in &outcome.latencies {
-            let _ = writeln!(
-                csv,
-                "{},{},{run},{latency:.1}",
-                trial.members,
-                trial.scenario.name()
-            );
+    for done in done {
+        let Done { members, run, .. } = done;
+        for latency in &done.outcome.latencies {
+            let name = done.scenario.name();
+            let _ = writeln!(csv, "{members},{name},{run},{latency:.1}");
         }
     }
     csv
@@ -139,23 +138,20 @@ fn latencies(done: &[Done]) -> String {
 
 fn runs(done: &[Done]) -> String {
     let mut csv = String::from(
-        "members,scenario,run,seed,settled,unsettled,refused,p50_ms,p90_ms,p99_ms,mean_ms,max_ms,sent_mbit,received_mbit,busy\n",
+        "members,scenario,run,seed,seconds,settled,unsettled,refused,p50_ms,p90_ms,p99_ms,mean_ms,max_ms,sent_mbit,received_mbit,busy\n",
     );
-    for Done {
-        trial,
-        run,
-        outcome,
-    } in done
-    {
+    for done in done {
+        let Done { outcome, run, .. } = done;
         let latency = Summary::of(outcome.latencies.iter().copied());
         let mean =
             |part: fn(&beaufort::sim::Use) -> f64| Summary::of(outcome.used.iter().map(part)).mean;
         let _ = writeln!(
             csv,
-            "{},{},{run},{},{},{},{},{:.1},{:.1},{:.1},{:.1},{:.1},{:.3},{:.3},{:.3}",
-            trial.members,
-            trial.scenario.name(),
-            trial.seed,
+            "{},{},{run},{},{},{},{},{},{:.1},{:.1},{:.1},{:.1},{:.1},{:.3},{:.3},{:.3}",
+            done.members,
+            done.scenario.name(),
+            done.seed,
+            done.seconds,
             latency.count,
             outcome.unsettled,
             outcome.refused,
@@ -187,22 +183,24 @@ fn compared(scenario: Scenario, members: usize) -> (&'static str, &'static str) 
 
 fn table(cells: &[Cell]) -> String {
     let mut table = String::from(
-        "| Scenario | Replicas | p50, s | p90, s | p99, s | max, s | sent, Mbit/s | received, Mbit/s | not settled | paper | target |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---|---|\n",
+        "| Scenario | Replicas | runs | p50, s | p90, s | p99, s | max, s | sent, Mbit/s | received, Mbit/s | busy | not settled | paper | target |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|\n",
     );
     for cell in cells {
         let (paper, target) = compared(cell.scenario, cell.members);
         let _ = writeln!(
             table,
-            "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {paper} | {target} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.0} % | {} | {paper} | {target} |",
             cell.scenario.name(),
             cell.members,
+            cell.runs,
             cell.latency.p50 / 1000.0,
             cell.latency.p90 / 1000.0,
             cell.latency.p99 / 1000.0,
             cell.latency.max / 1000.0,
             cell.sent.mean,
             cell.received.mean,
+            cell.busy.mean * 100.0,
             cell.unsettled + cell.refused,
         );
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Agreement, Costs, Micros, Network, Notice, Random, SECOND, Setup, SiteId, Tamper, Usage, World,
@@ -17,7 +17,7 @@ const GLANCE: Micros = SECOND / 10;
 const BETWEEN_FAILURES: Micros = 5 * SECOND;
 
 /// What happens to the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// Nothing.
@@ -97,7 +97,7 @@ pub struct Trial {
 }
 
 /// What a replica used while it was measured.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Use {
     /// Mbit/s sent, with all headers.
     pub sent: f64,
@@ -114,7 +114,7 @@ pub struct Use {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// Milliseconds from each measured submission until its replica told that it is decided.
     pub latencies: Vec<f64>,
