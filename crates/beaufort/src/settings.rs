@@ -35,8 +35,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             degree: 7,
-            turn: 20,
-            interval: 80,
+            turn: 15,
+            interval: 60,
             burst: 3,
             patience: 1_000,
             fanout: 1,

@@ -339,7 +339,7 @@ mod tests {
     fn a_replica_is_not_to_be_polled_before_its_turn() {
         let mut replica = replica();
         replica.set(0, b"key", b"value".to_vec()).unwrap();
-        for now in 0..15 {
+        for now in 0..10 {
             replica.poll(now);
         }
         assert!(
