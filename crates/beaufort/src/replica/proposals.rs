@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Output, Replica, SetError};
+use super::{Output, Replica, SetError, spread::Parent};
 use crate::{
     Entry, Millis, Scheme, digest,
     instance::Instance,
@@ -107,6 +107,11 @@ impl<S: Scheme> Replica<S> {
             {
                 write.view = Some(proposed);
             }
+            let top = Parent {
+                view: proposed,
+                member: self.me,
+            };
+            self.parents.insert(key.into(), top);
             self.unsaved.insert(key.into());
             self.announced.insert(key.into());
             self.touch(key);

@@ -52,7 +52,7 @@ enum Step {
     Prepared,
 }
 
-/// From whom a view was heard of first.
+/// From whom a view was heard of first; the replica itself, where it proposed first.
 #[derive(Clone, Copy)]
 pub(super) struct Parent {
     pub view: u64,
@@ -173,14 +173,17 @@ impl<S: Scheme> Replica<S> {
             let parent = self
                 .parents
                 .get(key)
-                .filter(|parent| parent.view == instance.view());
-            let is_gone = parent.is_some_and(|parent| !self.peers.contains_key(&parent.member));
+                .filter(|parent| parent.view == instance.view())
+                .map(|parent| parent.member);
+            let is_there = |member| member == self.me || self.peers.contains_key(&member);
             let is_late = |stage: &Stage| now >= stage.since + self.settings.patience;
-            let stage = self.stages.get(key);
-            if is_gone || instance.proposals().len() > 1 || stage.is_none_or(is_late) {
+            let is_astray = instance.proposals().len() > 1
+                || self.stages.get(key).is_none_or(is_late)
+                || !parent.is_some_and(is_there);
+            if is_astray {
                 astray.insert(key.clone());
-            } else if let Some(parent) = parent {
-                upward.entry(parent.member).or_default().insert(key.clone());
+            } else if let Some(parent) = parent.filter(|&parent| parent != self.me) {
+                upward.entry(parent).or_default().insert(key.clone());
             }
         }
         (upward, astray)

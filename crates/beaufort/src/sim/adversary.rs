@@ -7,7 +7,10 @@ use super::{
     Micros, Random, SECOND, SiteId, Tamper, World,
     forgery::{Forgery, Lie},
 };
-use crate::MemberId;
+use crate::{
+    MemberId,
+    wire::{self, KeyState, Message},
+};
 
 /// The part of all states that liars bend: few enough for the others to believe the rest.
 const CHANCE: f64 = 0.2;
@@ -33,11 +36,13 @@ pub enum Adversary {
     Liar,
     /// Adds the sums that it passes on to themselves, until a count is as large as it may be.
     Inflator,
+    /// Passes proposals on, and nothing after them: others' votes go to it and no further.
+    Sink,
 }
 
 impl Adversary {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Withholder,
         Self::Equivocator,
         Self::Missigner,
@@ -47,6 +52,7 @@ impl Adversary {
         Self::Stuffer,
         Self::Liar,
         Self::Inflator,
+        Self::Sink,
     ];
 
     /// Makes a site's replica this. An equivocator is one already: it has two sites.
@@ -62,6 +68,7 @@ impl Adversary {
             Self::Stuffer => Box::new(Forgery::new(world, site, random, Lie::Vote, CHANCE)),
             Self::Liar => Box::new(Forgery::new(world, site, random, Lie::State, CHANCE)),
             Self::Inflator => Box::new(Forgery::new(world, site, random, Lie::Count, 1.0)),
+            Self::Sink => Box::new(Keep),
         };
         world.tamper(site, Some(tamper));
     }
@@ -116,5 +123,21 @@ impl Tamper for Delay {
             self.until = now + self.random.below(4 * SECOND);
         }
         vec![(self.until - now, bytes)]
+    }
+}
+
+/// Keeps all states back that propose nothing.
+struct Keep;
+
+impl Tamper for Keep {
+    fn tamper(&mut self, _now: Micros, _to: MemberId, bytes: Vec<u8>) -> Vec<(Micros, Vec<u8>)> {
+        let Ok(Message::States(mut states)) = wire::decode(&bytes) else {
+            return vec![(0, bytes)];
+        };
+        states.retain(|state: &KeyState| {
+            let state = state.clone().into_state();
+            state.is_ok_and(|(_, state)| !state.proposals.is_empty())
+        });
+        vec![(0, wire::encode(&Message::States(states)))]
     }
 }
