@@ -259,7 +259,10 @@ impl<S: Scheme> Replica<S> {
                     self.want(member, key);
                 }
             }
-            Err(member) => self.exclude(member, Exclusion::FalseSignature),
+            Err(member) => {
+                self.exclude(member, Exclusion::FalseSignature);
+                self.touch(key);
+            }
         }
     }
 

@@ -260,9 +260,9 @@ pub(super) fn state_digest<S: Scheme>(instance: &Instance<S>) -> Digest {
 mod tests {
     use super::*;
     use crate::{
-        Members, Settings,
+        Certificate, Members, Settings, Signers,
         bls::{Bls, SecretKey},
-        instance::State,
+        instance::{Decision, State},
     };
 
     const NEIGHBOUR: MemberId = MemberId(1);
@@ -308,7 +308,7 @@ mod tests {
             phase: Phase::PreCommit,
             value: [7; 32],
         };
-        let signers = crate::Signers::one(4, NEIGHBOUR);
+        let signers = Signers::one(4, NEIGHBOUR);
         let vote = Signed {
             ballot,
             signers,
@@ -331,6 +331,37 @@ mod tests {
         );
         assert!(replica.instances.is_empty());
         assert!(replica.peers[&NEIGHBOUR].keys.is_empty());
+    }
+
+    /// A false decision of a key that nobody had ever set was compared with a neighbour before it was verified. The key
+    /// stayed in the tree, and the replica's root differed from everybody's for ever.
+    #[test]
+    fn a_key_of_which_only_something_false_was_said_leaves_no_trace() {
+        let mut replica = replica();
+        let before = replica.root();
+        let three = (0..3).map(|member| Signers::one(4, MemberId(member)));
+        let signers = three.reduce(|all, one| all.plus(&one).unwrap()).unwrap();
+        let point = Bls.sign(&SecretKey::from_seed(&[1; 32]), &[7; 32]);
+        let certificate = Certificate {
+            view: 1,
+            round: 0,
+            value: crate::digest::value(None),
+            signers,
+            signature: Bls.encode(&point),
+        };
+        let value = Some(None);
+        let state = State {
+            view: 2,
+            whole: true,
+            decision: Some(Decision { certificate, value }),
+            ..State::default()
+        };
+        let states = Message::States(vec![KeyState::new(b"key", state, false)]);
+        replica.receive(0, NEIGHBOUR, &wire::encode(&states));
+        assert_ne!(replica.root(), before, "it waits to be verified");
+        replica.poll(1_000);
+        assert!(replica.excluded.contains_key(&NEIGHBOUR));
+        assert_eq!(replica.root(), before);
     }
 
     /// Between its turns a replica decides nothing, but said that it was to be polled again at once: its driver kept a
