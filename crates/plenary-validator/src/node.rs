@@ -270,6 +270,8 @@ impl Node {
             }
             superseded
         });
+        // Whoever is told then finds it in the metrics.
+        self.metrics.count(block);
         for ((hash, outcome), index) in hashes.into_iter().zip(&block.outcomes).zip(0..) {
             let outcome = outcome.clone();
             self.finality.land(
@@ -282,7 +284,6 @@ impl Node {
             );
         }
         self.finality.advance(height);
-        self.metrics.count(block);
     }
 }
 
