@@ -25,7 +25,7 @@ pub struct Settings {
     pub renewal: Millis,
     /// How often the tree of all keys is compared with a neighbour's, in milliseconds.
     pub comparison: Millis,
-    /// How long what comes from a neighbour that passed on a false signature is verified on arrival, in milliseconds.
+    /// How long what comes from a neighbour that goes on passing on false signatures is verified on arrival, in milliseconds.
     pub caution: Millis,
     /// How a value is chosen after round 0.
     pub rule: Rule,

@@ -5,10 +5,8 @@
 //! If that fails, halving finds the parts that are bad; they are dropped, and with them go votes that were only
 //! claimed. Once verified, the parts are gone and their sum stays.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    MemberId, Millis, Scheme, Signature, Signers,
+    MemberId, Scheme, Signature, Signers,
     sums::{Holds, Sum, Sums},
 };
 
@@ -169,10 +167,10 @@ impl<S: Scheme> Tally<S> {
     }
 
     /// Whether anything in it that nobody answers for came from one of these.
-    pub fn rests_on(&self, members: &BTreeMap<MemberId, Millis>) -> bool {
+    pub fn rests_on(&self, any: impl Fn(MemberId) -> bool) -> bool {
         self.parts
             .iter()
-            .any(|Part { from, .. }| !from.vouched && members.contains_key(&from.member))
+            .any(|Part { from, .. }| !from.vouched && any(from.member))
     }
 
     /// What is to be verified before everything in it is known to hold.

@@ -19,6 +19,20 @@ const SIFTING: usize = 24;
 /// How long a key's state is not asked for again, in milliseconds.
 const START_OVER: Millis = 500;
 
+/// How long a neighbour has to find out that it passes on false signatures, once it was asked to verify them, in
+/// milliseconds. If it is clean by then, it is trusted again after as long.
+const GRACE: Millis = 1_000;
+
+/// How long after false signatures were found new neighbours are not trusted at first, in milliseconds: who spoils
+/// signatures must not do well by changing neighbours.
+const ALARM: Millis = 60_000;
+
+/// A neighbour whose signatures are verified on arrival.
+pub(super) struct Doubt {
+    since: Millis,
+    until: Millis,
+}
+
 /// What is to be verified before its key goes on.
 struct Pending<P> {
     key: Vec<u8>,
@@ -45,7 +59,7 @@ impl<S: Scheme> Replica<S> {
             .map(|(key, _)| key.clone())
             .collect();
         self.dirty.extend(due);
-        self.distrusted.retain(|_, until| now < *until);
+        self.distrusted.retain(|_, doubt| now < doubt.until);
         let mut sifting = SIFTING;
         loop {
             let mut pending = Vec::new();
@@ -146,7 +160,8 @@ impl<S: Scheme> Replica<S> {
     fn doubtful(&self, key: &[u8]) -> Vec<Ballot> {
         let is_doubtful = |instance: &&Instance<S>| {
             let mut tallies = instance.tallies().values();
-            self.careful.contains(key) || tallies.any(|tally| tally.rests_on(&self.distrusted))
+            let is_doubted = |member: MemberId| self.distrusted.contains_key(&member);
+            self.careful.contains(key) || tallies.any(|tally| tally.rests_on(is_doubted))
         };
         let instance = self.instances.get(key).filter(is_doubtful);
         instance.map_or(Vec::new(), |instance| instance.unverified().collect())
@@ -233,12 +248,27 @@ impl<S: Scheme> Replica<S> {
         self.touch(key);
     }
 
-    /// A neighbour passed on false signatures, and does not know it: it is to send the key again, verified.
+    /// A neighbour passed on false signatures, and may not know it: it is to send the key again, verified.
     fn distrust(&mut self, now: Millis, member: MemberId, key: &[u8]) {
         self.want(member, key);
-        let until = now + self.settings.caution;
-        if self.distrusted.insert(member, until).is_some() {
+        self.alarmed_until = now + ALARM;
+        let doubt = Doubt {
+            since: now,
+            until: now + 2 * GRACE,
+        };
+        let doubt = self.distrusted.entry(member).or_insert(doubt);
+        if now >= doubt.since + GRACE {
+            doubt.until = now + self.settings.caution;
             self.suspect(now, member);
+        }
+    }
+
+    /// There is a new neighbour.
+    pub(super) fn doubt_while_alarmed(&mut self, now: Millis, member: MemberId) {
+        if now < self.alarmed_until {
+            let until = now + self.settings.caution;
+            let doubt = Doubt { since: now, until };
+            self.distrusted.entry(member).or_insert(doubt);
         }
     }
 

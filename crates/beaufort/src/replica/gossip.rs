@@ -172,6 +172,18 @@ impl<S: Scheme> Replica<S> {
 
     /// Sends a neighbour what is new to it of some keys.
     pub(super) fn tell(&mut self, now: Millis, to: MemberId, keys: &BTreeSet<Vec<u8>>) {
+        self.tell_and_propose(now, to, keys, &BTreeSet::new());
+    }
+
+    /// The same, and of proposals only this replica's own vote, if it has cast one: others' are not verified yet, and
+    /// whoever spoils them must not have them spread with every proposal.
+    pub(super) fn tell_and_propose(
+        &mut self,
+        now: Millis,
+        to: MemberId,
+        keys: &BTreeSet<Vec<u8>>,
+        proposals: &BTreeSet<Vec<u8>>,
+    ) {
         // What this replica voted must not be forgotten once others know it.
         self.save();
         let Some(peer) = self.peers.get_mut(&to) else {
@@ -179,12 +191,14 @@ impl<S: Scheme> Replica<S> {
         };
         let mut messages = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
-        for key in keys {
+        for key in keys.union(proposals) {
             let Some(instance) = self.instances.get_mut(key) else {
                 continue;
             };
             let known = peer.of(key);
-            let Some(state) = known.news(now, &self.scheme, &self.members, instance) else {
+            let is_proposed = proposals.contains(key);
+            let news = known.news(now, &self.scheme, &self.members, instance, is_proposed);
+            let Some(state) = news else {
                 continue;
             };
             size += state.weight();

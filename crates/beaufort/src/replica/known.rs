@@ -131,13 +131,15 @@ impl Known {
         }
     }
 
-    /// What to tell the neighbour of a key, if anything. It is then known to have that.
+    /// What to tell the neighbour of a key, if anything. It is then known to have that. Of what is only proposed it is told
+    /// nothing that was not verified, if that says anything.
     pub fn news<S: Scheme>(
         &mut self,
         now: Millis,
         scheme: &S,
         members: &Members<S>,
         instance: &mut Instance<S>,
+        is_proposed: bool,
     ) -> Option<KeyState> {
         if !self.is_behind(members, instance) {
             return None;
@@ -160,7 +162,12 @@ impl Known {
         let proposals: Vec<_> = unknown
             .map(|(_, proposal)| proposal.value.clone())
             .collect();
-        let (votes, vouched) = self.new_votes(scheme, members.quorum(), instance);
+        let mut votes =
+            |is_proposed| self.new_votes(scheme, members.quorum(), instance, is_proposed);
+        let (votes, vouched) = match votes(is_proposed) {
+            (none, _) if none.is_empty() && is_proposed => votes(false),
+            votes => votes,
+        };
         let state = State {
             view,
             whole,
@@ -182,14 +189,16 @@ impl Known {
         scheme: &S,
         quorum: usize,
         instance: &mut Instance<S>,
+        is_proposed: bool,
     ) -> (Vec<Signed>, bool) {
         let (mut votes, mut vouched) = (Vec::new(), true);
         for (&ballot, tally) in instance.tallies_mut() {
             if !self.lacks(&ballot, tally.claimed(), quorum) {
                 continue;
             }
-            vouched &= tally.is_verified();
+            vouched &= is_proposed || tally.is_verified();
             let sums = match self.votes.get(&ballot) {
+                None if is_proposed => tally.kept(scheme).collect(),
                 Some(known) if tally.claimed().distinct() < quorum => tally.news(scheme, known),
                 known => {
                     let is_new =

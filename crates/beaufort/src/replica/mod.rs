@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use self::{
+    decide::Doubt,
     known::Peer,
     neighbours::Neighbours,
     proposals::Proposals,
@@ -171,8 +172,10 @@ pub struct Replica<S: Scheme> {
     excluded: BTreeMap<MemberId, Exclusion>,
     /// Those of them whose votes do not count.
     banned: BTreeSet<MemberId>,
-    /// Neighbours whose signatures are verified on arrival, until when.
-    distrusted: BTreeMap<MemberId, Millis>,
+    /// Neighbours whose signatures are verified on arrival.
+    distrusted: BTreeMap<MemberId, Doubt>,
+    /// Until when new neighbours are among them at first.
+    alarmed_until: Millis,
     /// Keys of which neighbours were asked for everything again, and when.
     started_over: BTreeMap<Vec<u8>, Millis>,
     /// Until when keys wait for more votes.
@@ -237,6 +240,7 @@ impl<S: Scheme> Replica<S> {
             excluded: BTreeMap::new(),
             banned: BTreeSet::new(),
             distrusted: BTreeMap::new(),
+            alarmed_until: 0,
             started_over: BTreeMap::new(),
             dues: BTreeMap::new(),
             unsaved: BTreeSet::new(),

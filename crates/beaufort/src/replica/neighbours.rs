@@ -99,6 +99,7 @@ impl<S: Scheme> Replica<S> {
         }
         self.neighbours.failed.remove(&member);
         self.peers.insert(member, Peer::new(now));
+        self.doubt_while_alarmed(now, member);
         let neighbours = self.peers.keys().copied().collect();
         self.send(member, &Message::Neighbours(neighbours));
         let evidence: Vec<_> = self.evidence().cloned().collect();

@@ -91,15 +91,15 @@ impl<S: Scheme> Replica<S> {
             let known = |key: &Vec<u8>| self.peers[&member].keys.get(key);
             let is_child = |key: &&Vec<u8>| known(key).is_some_and(Known::is_child);
             let mut keys: Keys = further.iter().filter(is_child).cloned().collect();
-            keys.extend(own.iter().cloned());
+            let mut proposals = own.clone();
             for (key, left) in &mut missing {
                 if *left > 0 && known(key).is_none_or(|known| !known.has_all(&self.instances[key]))
                 {
                     *left -= 1;
-                    keys.insert(key.clone());
+                    proposals.insert(key.clone());
                 }
             }
-            if !keys.is_empty()
+            if !(keys.is_empty() && proposals.is_empty())
                 && let Some(votes) = upward.get(&member)
             {
                 // They need no message of their own then.
@@ -108,7 +108,7 @@ impl<S: Scheme> Replica<S> {
                     |key: &&Vec<u8>| known(key).is_none_or(|known| known.is_due(now, interval));
                 keys.extend(votes.iter().filter(is_due).cloned());
             }
-            self.tell(now, member, &keys);
+            self.tell_and_propose(now, member, &keys, &proposals);
         }
     }
 
