@@ -378,6 +378,48 @@ mod tests {
         assert_eq!(replica.root(), before);
     }
 
+    /// A proposal went out with others' votes that nobody had verified, and yet as verified: its receiver took the honest
+    /// replica that sent it for Byzantine.
+    #[test]
+    fn only_what_was_verified_goes_out_as_verified() {
+        let mut replica = replica();
+        let other = MemberId(2);
+        replica.connected(0, other);
+        let point = Bls.sign(&SecretKey::from_seed(&[1; 32]), &[7; 32]);
+        let value = Some(b"value".to_vec());
+        let ballot = crate::Ballot {
+            round: 0,
+            phase: Phase::PreCommit,
+            value: crate::digest::value(value.as_deref()),
+        };
+        for from in [NEIGHBOUR, other] {
+            let vote = Signed {
+                ballot,
+                signers: Signers::one(4, from),
+                signature: Bls.encode(&point),
+            };
+            let state = State {
+                view: 1,
+                whole: true,
+                proposals: vec![value.clone()],
+                votes: vec![vote],
+                ..State::default()
+            };
+            let states = Message::States(vec![KeyState::new(b"key", state, false)]);
+            replica.receive(0, from, &wire::encode(&states));
+        }
+        replica.outputs.clear();
+        let key = BTreeSet::from([b"key".to_vec()]);
+        replica.tell_and_propose(0, NEIGHBOUR, &BTreeSet::new(), &key);
+        let Some(Output::Send { bytes, .. }) = replica.outputs.pop() else {
+            panic!("the other vote is new to the neighbour");
+        };
+        let Ok(Message::States(states)) = wire::decode(&bytes) else {
+            panic!("states were sent");
+        };
+        assert!(!states[0].vouched);
+    }
+
     /// Between its turns a replica decides nothing, but said that it was to be polled again at once: its driver kept a
     /// processor busy.
     #[test]

@@ -196,9 +196,11 @@ impl Known {
             if !self.lacks(&ballot, tally.claimed(), quorum) {
                 continue;
             }
-            vouched &= is_proposed || tally.is_verified();
-            let sums = match self.votes.get(&ballot) {
-                None if is_proposed => tally.kept(scheme).collect(),
+            let known = self.votes.get(&ballot);
+            let is_verified_only = is_proposed && known.is_none();
+            vouched &= is_verified_only || tally.is_verified();
+            let sums = match known {
+                None if is_verified_only => tally.kept(scheme).collect(),
                 Some(known) if tally.claimed().distinct() < quorum => tally.news(scheme, known),
                 known => {
                     let is_new =
