@@ -32,6 +32,7 @@ impl<S: Scheme> Replica<S> {
                 && state.view < instance.view()
             {
                 peer.of(&state.key).enter(state.view);
+                self.waiting.insert((from, state.key));
                 continue;
             }
             let instance = self.instances.get(&state.key);
@@ -59,11 +60,15 @@ impl<S: Scheme> Replica<S> {
                 .or_insert_with(|| Instance::new(cx.members, &key));
             let was_open = instance.is_open();
             let merged = instance.merge(&cx, source, state);
-            let is_empty = instance.is_empty();
-            if !was_open && instance.is_open() {
-                let view = instance.view();
-                self.parents
-                    .insert(key.clone(), Parent { view, member: from });
+            let (view, is_empty) = (instance.view(), instance.is_empty());
+            let is_new = !was_open && instance.is_open();
+            let known = self.peers.get(&from).and_then(|peer| peer.keys.get(&key));
+            if known.is_some_and(|known| known.waits(&self.members, &self.instances[&key])) {
+                self.waiting.insert((from, key.clone()));
+            }
+            if is_new {
+                let member = from;
+                self.parents.insert(key.clone(), Parent { view, member });
             }
             match merged {
                 Merged::Known if is_empty => self.drop_key(&key),

@@ -96,6 +96,16 @@ impl Known {
         self.view == instance.view() && !self.lacks_value(instance)
     }
 
+    /// Whether it lacks the n - f votes that are verified for a value.
+    pub fn waits<S: Scheme>(&self, members: &Members<S>, instance: &Instance<S>) -> bool {
+        let quorum = members.quorum();
+        let full = |signers: Option<&Signers>| signers.is_some_and(|it| it.distinct() >= quorum);
+        let lacks = |(ballot, tally): (&Ballot, &Tally<S>)| {
+            full(tally.verified()) && !full(self.votes.get(ballot))
+        };
+        self.view == instance.view() && instance.tallies().iter().any(lacks)
+    }
+
     /// Whether it may be told again of a key in rounds of this interval.
     pub fn is_due(&self, now: Millis, interval: Millis) -> bool {
         self.told.is_none_or(|told| now >= told + interval)

@@ -188,6 +188,8 @@ pub struct Replica<S: Scheme> {
     announced: BTreeSet<Vec<u8>>,
     /// How far keys are of which not every neighbour knows everything.
     stages: BTreeMap<Vec<u8>, Stage>,
+    /// Neighbours that sent votes of keys which had come further here by then.
+    waiting: BTreeSet<(MemberId, Vec<u8>)>,
     /// Where the present views of keys came from.
     parents: BTreeMap<Vec<u8>, Parent>,
     next_round: Millis,
@@ -247,6 +249,7 @@ impl<S: Scheme> Replica<S> {
             fresh: BTreeSet::new(),
             announced: BTreeSet::new(),
             stages: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             parents: BTreeMap::new(),
             next_round: 0,
             next_turn: 0,

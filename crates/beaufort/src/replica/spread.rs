@@ -6,7 +6,8 @@
 //!   drawn at random. Whoever told a replica first is its *parent* in this view.
 //! - **Votes go up.** Every [`Settings::interval`](crate::Settings::interval) the parent gets the replica's own and those
 //!   that came from below since: sums that do not overlap. They meet at the proposer.
-//! - **n - f votes and decisions come down** at once, to the *children*: the neighbours that sent their votes here.
+//! - **n - f votes and decisions come down** at once, to the *children*: the neighbours that sent their votes here. Whoever
+//!   sends them later is answered with that.
 //!
 //! Only speed rests on that tree. Once a view has not come further for a while, its parent is gone, or several values were
 //! proposed, its votes go every interval to a neighbour or a few, drawn anew, as far as they are worth a message. Whoever
@@ -82,7 +83,12 @@ impl<S: Scheme> Replica<S> {
     fn tell_milestones(&mut self, now: Millis) {
         let (proposed, further) = self.advanced(now);
         let own = std::mem::take(&mut self.announced);
-        if proposed.is_empty() && further.is_empty() && own.is_empty() {
+        let waiting = std::mem::take(&mut self.waiting);
+        if [&proposed, &further, &own]
+            .into_iter()
+            .all(BTreeSet::is_empty)
+            && waiting.is_empty()
+        {
             return;
         }
         let (upward, _) = self.upward(now);
@@ -91,6 +97,8 @@ impl<S: Scheme> Replica<S> {
             let known = |key: &Vec<u8>| self.peers[&member].keys.get(key);
             let is_child = |key: &&Vec<u8>| known(key).is_some_and(Known::is_child);
             let mut keys: Keys = further.iter().filter(is_child).cloned().collect();
+            let answers = waiting.iter().filter(|(to, _)| *to == member);
+            keys.extend(answers.map(|(_, key)| key.clone()));
             let mut proposals = own.clone();
             for (key, left) in &mut missing {
                 if *left > 0 && known(key).is_none_or(|known| !known.has_all(&self.instances[key]))
