@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use crate::bls::{Bls, SecretKey};
 use crate::{
     MAX_MEMBERS, Scheme,
     digest::{Digest, hash},
@@ -115,17 +117,26 @@ impl<S: Scheme> Members<S> {
     }
 }
 
+/// So many members, and their secret keys in the same order.
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub(crate) fn network(n: u8) -> (Members<Bls>, Vec<SecretKey>) {
+    let mut secrets: Vec<_> = (0..n)
+        .map(|seed| SecretKey::from_seed(&[seed; 32]))
+        .collect();
+    secrets.sort_by(|one, other| one.public().cmp(other.public()));
+    let keys = secrets.iter().map(|secret| secret.public().clone());
+    (Members::new(keys.collect()).unwrap(), secrets)
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bls::{Bls, SecretKey};
 
     /// Each check of a certificate prepared the members' keys anew, which took longer than the check itself.
     #[test]
     fn keys_are_prepared_once() {
-        let keys = (0..4).map(|seed| SecretKey::from_seed(&[seed; 32]).public().clone());
-        let members: Members<Bls> = Members::new(keys.collect()).unwrap();
+        let (members, _) = network(4);
         assert!(std::ptr::eq(members.verifier(&Bls), members.verifier(&Bls)));
     }
 }

@@ -278,6 +278,7 @@ mod tests {
     use crate::{
         Digest, Members,
         bls::{Bls, Point, SecretKey},
+        members,
         sums::claims,
     };
 
@@ -291,17 +292,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            let mut secrets: Vec<_> = (0..MEMBERS)
-                .map(|seed| SecretKey::from_seed(&[seed as u8; 32]))
-                .collect();
-            secrets.sort_by(|one, other| one.public().cmp(other.public()));
-            let members = Members::new(
-                secrets
-                    .iter()
-                    .map(|secret| secret.public().clone())
-                    .collect(),
-            )
-            .unwrap();
+            let (members, secrets) = members::network(MEMBERS as u8);
             Self { members, secrets }
         }
 

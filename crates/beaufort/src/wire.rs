@@ -433,8 +433,17 @@ mod tests {
             view: 6,
             votes: [vote(1), vote(2)],
         };
+        // Of a hundred members, two are listed; values that the receiver has are named by how their digests begin.
+        let mut short = state();
+        for vote in &mut short.votes {
+            let pair = [3, 99].map(|member| Signers::one(100, MemberId(member)));
+            vote.signers = pair[0].plus(&pair[1]).unwrap();
+        }
+        let mut short = KeyState::new(b"key", short, false);
+        short.shorten(|_, _| true);
         let messages = [
             Message::States(vec![KeyState::new(b"key", state(), true)]),
+            Message::States(vec![short]),
             Message::Want(vec![b"key".to_vec(), b"other".to_vec()]),
             Message::Compare(vec![node]),
             Message::Under(vec![vec![1, 15, 0]]),

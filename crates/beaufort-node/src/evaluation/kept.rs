@@ -101,7 +101,8 @@ impl Kept {
     }
 }
 
-/// All that runs to be compared must have in common, whatever their scenario, size, seed and length.
+/// All that runs to be compared must have in common, whatever their scenario, size, seed and length; what was changed
+/// between two versions cannot be seen.
 fn circumstances(trial: &Trial) -> String {
     let Trial {
         load,
@@ -115,7 +116,8 @@ fn circumstances(trial: &Trial) -> String {
         measured: 0,
         ..*load
     };
-    format!("{load:?}, {network:?}, {costs:?}, store: {store}, {replica:?}")
+    let version = env!("CARGO_PKG_VERSION");
+    format!("version {version}, {load:?}, {network:?}, {costs:?}, store: {store}, {replica:?}")
 }
 
 #[cfg(test)]
