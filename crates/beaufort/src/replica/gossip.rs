@@ -149,7 +149,7 @@ impl<S: Scheme> Replica<S> {
                     peer.of(&key).enter(view);
                 }
             } else {
-                if peer.of(&key).view() > view {
+                if peer.keys.get(&key).is_some_and(|known| known.view() > view) {
                     peer.forget(&key);
                 }
                 behind.insert(key);
@@ -279,25 +279,16 @@ pub(super) fn state_digest<S: Scheme>(instance: &Instance<S>) -> Digest {
 mod tests {
     use super::*;
     use crate::{
-        Certificate, Members, Settings, Signers,
+        Certificate, Settings, Signers,
         bls::{Bls, SecretKey},
         instance::{Decision, State},
+        members,
     };
 
     const NEIGHBOUR: MemberId = MemberId(1);
 
     fn replica() -> Replica<Bls> {
-        let mut secrets: Vec<_> = (0..4)
-            .map(|seed| SecretKey::from_seed(&[seed; 32]))
-            .collect();
-        secrets.sort_by(|one, other| one.public().cmp(other.public()));
-        let members = Members::new(
-            secrets
-                .iter()
-                .map(|secret| secret.public().clone())
-                .collect(),
-        )
-        .unwrap();
+        let (members, mut secrets) = members::network(4);
         let access = |_: &[u8], _: Option<&[u8]>, _: Option<&[u8]>| true;
         let (settings, secret) = (Settings::default(), secrets.remove(0));
         let mut replica = Replica::new(
@@ -319,8 +310,11 @@ mod tests {
     fn what_a_neighbour_says_of_unknown_keys_is_not_kept() {
         let mut replica = replica();
         let keys = || (0..100u8).map(|key| vec![key]);
-        let views = Message::Views(keys().map(|key| (key, 1)).collect());
-        replica.receive(0, NEIGHBOUR, &wire::encode(&views));
+        for view in [0, 1] {
+            let views = Message::Views(keys().map(|key| (key, view)).collect());
+            replica.receive(0, NEIGHBOUR, &wire::encode(&views));
+            assert!(replica.peers[&NEIGHBOUR].keys.is_empty(), "view {view}");
+        }
         // Votes for a value that was never sent cannot be understood.
         let ballot = crate::Ballot {
             round: 0,
@@ -423,6 +417,15 @@ mod tests {
             panic!("states were sent");
         };
         assert!(!states[0].vouched);
+    }
+
+    /// A neighbour that was behind said so between two turns. Nobody was to poll for it, and it waited for seconds.
+    #[test]
+    fn who_waits_for_an_answer_has_it_with_the_next_turn() {
+        let mut replica = replica();
+        replica.poll(0);
+        replica.waiting.insert((NEIGHBOUR, b"key".to_vec()));
+        assert_eq!(replica.next_wake(), Some(Settings::default().turn));
     }
 
     /// Between its turns a replica decides nothing, but said that it was to be polled again at once: its driver kept a

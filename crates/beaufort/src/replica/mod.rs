@@ -356,7 +356,8 @@ impl<S: Scheme> Replica<S> {
     pub fn next_wake(&self) -> Option<Millis> {
         let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
         let due = self.dues.values().min().copied();
-        let dirty = (!self.dirty.is_empty()).then_some(self.next_turn);
+        let has_work = !(self.dirty.is_empty() && self.waiting.is_empty());
+        let turn = has_work.then_some(self.next_turn);
         // Before its turn nothing would come of these.
         let [round, due] = [round, due].map(|wake| wake.map(|wake| wake.max(self.next_turn)));
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
@@ -366,7 +367,7 @@ impl<S: Scheme> Replica<S> {
         [
             round,
             due,
-            dirty,
+            turn,
             compare,
             stalled,
             self.neighbours.next_wake(),

@@ -36,7 +36,7 @@ pub(super) struct Neighbours {
     dialling: BTreeMap<MemberId, Millis>,
     /// Not to be tried again before.
     failed: BTreeMap<MemberId, Millis>,
-    /// How often they passed on false signatures of late, and when last.
+    /// How often they passed on false signatures since they were given up for it, and when last.
     suspected: BTreeMap<MemberId, (u32, Millis)>,
     /// Not to be talked to before.
     shunned: BTreeMap<MemberId, Millis>,
