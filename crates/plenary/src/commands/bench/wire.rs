@@ -83,12 +83,13 @@ impl Wire {
             let Some(between) = self.servers.get(&socket.local) else {
                 continue;
             };
-            let link = match clients.contains(&socket.remote) {
-                true => Link::Clients,
-                false => *between,
-            };
             let ends = (socket.local, socket.remote);
-            let (_, bytes) = self.seen.entry(ends).or_insert((link, 0));
+            let (link, bytes) = self.seen.entry(ends).or_insert((*between, 0));
+            // The kernel lists one socket after the other: a look in the middle of which a client
+            // connects may show the server's end alone.
+            if clients.contains(&socket.remote) {
+                *link = Link::Clients;
+            }
             // A port that is used anew begins at 0 again; what was before is then lost.
             *bytes = socket.bytes.max(*bytes);
         }
@@ -293,6 +294,27 @@ mod tests {
             session_nodes: 0,
             layers: 20,
             clients: 10,
+        };
+        assert_eq!(wire.sum(), wanted);
+    }
+    /// A look that begins before a client is connected can find the node's end of the connection only. What the
+    /// client carried was then counted between the layers for ever.
+    #[test]
+    fn a_client_that_was_still_connecting_at_the_first_look_is_one_at_the_next() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let end = |local, remote, inode| Socket {
+            local: at(local),
+            remote: at(remote),
+            inode,
+            bytes: 10,
+        };
+        let mut wire = wire(at(5000), Link::Layers);
+        let own = HashSet::from([7]);
+        wire.look(&[end(5000, 9000, 1)], &own);
+        wire.look(&[end(5000, 9000, 1), end(9000, 5000, 7)], &own);
+        let wanted = Carried {
+            clients: 10,
+            ..Carried::default()
         };
         assert_eq!(wire.sum(), wanted);
     }

@@ -66,6 +66,9 @@ pub(crate) struct Generator {
     shared: Arc<Shared>,
     workers: JoinSet<()>,
     probe: JoinSet<()>,
+    /// Holds the connections that clients share: what one has carried can be read while it is open only, and
+    /// the last client may be gone before that is done.
+    _connections: Option<Client>,
 }
 
 /// What they share.
@@ -135,6 +138,7 @@ impl Generator {
                 .map_err(system("a thread"))?;
         }
         let (mut workers, mut probe) = (JoinSet::new(), JoinSet::new());
+        let connections = clients.first().cloned();
         for client in clients {
             workers.spawn(work(shared.clone(), client));
         }
@@ -146,6 +150,7 @@ impl Generator {
             shared,
             workers,
             probe,
+            _connections: connections,
         })
     }
 
