@@ -166,11 +166,16 @@ impl<S: Scheme> Tally<S> {
         encoded(scheme, &news).collect()
     }
 
-    /// Whether anything in it that nobody answers for came from one of these.
-    pub fn rests_on(&self, any: impl Fn(MemberId) -> bool) -> bool {
+    /// Drops what came from a neighbour that does not answer for it. Returns whether there was anything.
+    pub fn disown(&mut self, member: MemberId) -> bool {
+        let before = self.parts.len();
         self.parts
-            .iter()
-            .any(|Part { from, .. }| !from.vouched && any(from.member))
+            .retain(|Part { from, .. }| from.vouched || from.member != member);
+        let is_less = self.parts.len() < before;
+        if is_less {
+            self.start_over();
+        }
+        is_less
     }
 
     /// What is to be verified before everything in it is known to hold.

@@ -366,6 +366,27 @@ impl<S: Scheme> Instance<S> {
                 };
             }
         }
+        let lost_others = self.tidy(members);
+        Refuted {
+            culprits,
+            lost_others,
+        }
+    }
+
+    /// Drops all that a neighbour passed on and does not answer for. Returns whether there was anything.
+    pub fn disown(&mut self, members: &Members<S>, member: MemberId) -> bool {
+        let mut is_less = false;
+        for tally in self.tallies.values_mut() {
+            is_less |= tally.disown(member);
+        }
+        if is_less {
+            self.tidy(members);
+        }
+        is_less
+    }
+
+    /// Votes were dropped: drops what rested on them. Returns whether that took all others that are not verified along.
+    fn tidy(&mut self, members: &Members<S>) -> bool {
         self.tallies
             .retain(|_, tally| tally.claimed().distinct() > 0);
         let claimed = |(&ballot, tally): (&Ballot, &Tally<S>)| (ballot, tally.claimed().clone());
@@ -375,10 +396,7 @@ impl<S: Scheme> Instance<S> {
         } else {
             self.forget_unbacked();
         }
-        Refuted {
-            culprits,
-            lost_others,
-        }
+        lost_others
     }
 
     /// Drops values that nobody is said to have voted for.

@@ -1,10 +1,7 @@
 //! Running the keys' instances, and verifying what they decide on.
 //!
-//! On the fast path nothing is verified until a decision depends on it; then everything that waits is verified as one
-//! batch. If a batch fails, halving finds the false signatures, and from whom they came. From then on, for a while, what
-//! comes from these is verified as it arrives. A neighbour may not know that it passes on false signatures, and is asked to
-//! verify them first; one that says it did, of signatures that do not hold, is Byzantine (section 3.2.6 of the paper, where
-//! everything is verified on arrival from then on).
+//! Nothing is verified until a decision depends on it; then everything that waits is verified as one batch. If a batch
+//! fails, halving finds the false signatures, and from whom they came; what is made of that, `doubt` says.
 
 use super::{Exclusion, Output, Replica};
 use crate::{
@@ -18,20 +15,6 @@ const SIFTING: usize = 24;
 
 /// How long a key's state is not asked for again, in milliseconds.
 const START_OVER: Millis = 500;
-
-/// How long a neighbour has to find out that it passes on false signatures, once it was asked to verify them, in
-/// milliseconds. If it is clean by then, it is trusted again after as long.
-const GRACE: Millis = 1_000;
-
-/// How long after false signatures were found new neighbours are not trusted at first, in milliseconds: who spoils
-/// signatures must not do well by changing neighbours.
-const ALARM: Millis = 60_000;
-
-/// A neighbour whose signatures are verified on arrival.
-pub(super) struct Doubt {
-    since: Millis,
-    until: Millis,
-}
 
 /// What is to be verified before its key goes on.
 struct Pending<P> {
@@ -59,7 +42,7 @@ impl<S: Scheme> Replica<S> {
             .map(|(key, _)| key.clone())
             .collect();
         self.dirty.extend(due);
-        self.distrusted.retain(|_, doubt| now < doubt.until);
+        self.review_doubts(now);
         let mut sifting = SIFTING;
         loop {
             let mut pending = Vec::new();
@@ -79,7 +62,7 @@ impl<S: Scheme> Replica<S> {
     /// Goes on with one key until something of it must be verified.
     fn advance(&mut self, now: Millis, key: &[u8], pending: &mut Vec<Pending<S::Point>>) {
         loop {
-            let mut unsure = self.doubtful(key);
+            let mut unsure = self.careful_about(key);
             let (cx, instances) = self.split(now);
             let Some(instance) = instances.get_mut(key) else {
                 return;
@@ -155,19 +138,17 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
-    /// The votes for a key that are verified whether or not anything depends on them: all where one is doubtful, for later
-    /// ones rest on earlier ones.
-    fn doubtful(&self, key: &[u8]) -> Vec<Ballot> {
-        let is_doubtful = |instance: &&Instance<S>| {
-            let mut tallies = instance.tallies().values();
-            let is_doubted = |member: MemberId| self.distrusted.contains_key(&member);
-            self.careful.contains(key) || tallies.any(|tally| tally.rests_on(is_doubted))
-        };
-        let instance = self.instances.get(key).filter(is_doubtful);
+    /// The votes for a key that are verified whether or not anything depends on them.
+    fn careful_about(&self, key: &[u8]) -> Vec<Ballot> {
+        let instance = self
+            .instances
+            .get(key)
+            .filter(|_| self.careful.contains(key));
         instance.map_or(Vec::new(), |instance| instance.unverified().collect())
     }
 
-    /// Verifies all at once, and tells the instances.
+    /// Verifies all at once, and tells the instances. Once somebody is found who passed on what is false, the rest is left
+    /// for the next time: without all that came from there, most of it may hold.
     fn verify(&mut self, now: Millis, pending: Vec<Pending<S::Point>>, sifting: &mut usize) {
         let mut groups = vec![pending];
         while let Some(mut group) = groups.pop() {
@@ -192,7 +173,11 @@ impl<S: Scheme> Replica<S> {
             {
                 match what {
                     What::Ahead => self.settle_ahead(now, &key, false),
-                    What::Votes(ballot) => self.refute(now, &key, ballot, &message, sifting),
+                    What::Votes(ballot) => {
+                        if self.refute(now, &key, ballot, &message, sifting) {
+                            return;
+                        }
+                    }
                 }
             }
         }
@@ -208,7 +193,8 @@ impl<S: Scheme> Replica<S> {
             .verify(self.members.verifier(&self.scheme), &claims, &seed)
     }
 
-    /// Votes do not hold: keeps what does, and is careful with who sent the rest.
+    /// Votes do not hold: keeps what does, and is careful with who sent the rest. Returns whether anybody is newly
+    /// distrusted.
     fn refute(
         &mut self,
         now: Millis,
@@ -216,7 +202,7 @@ impl<S: Scheme> Replica<S> {
         ballot: Ballot,
         message: &Digest,
         sifting: &mut usize,
-    ) {
+    ) -> bool {
         let seed = self.draw_seed();
         let scheme = &self.scheme;
         let verifier = self.members.verifier(scheme);
@@ -227,16 +213,17 @@ impl<S: Scheme> Replica<S> {
             left && scheme.verify(verifier, &claims, &seed)
         };
         let Some(instance) = self.instances.get_mut(key) else {
-            return;
+            return false;
         };
         let refuted = instance.refute(scheme, &self.members, &ballot, &mut holds);
         // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
         let is_sifted = *sifting > 0;
+        let mut is_news = false;
         for source in refuted.culprits.into_iter().filter(|_| is_sifted) {
             if source.vouched {
                 self.exclude(source.member, Exclusion::FalseSignature);
             } else {
-                self.distrust(now, source.member, key);
+                is_news |= self.distrust(now, source.member, key);
             }
         }
         let again = self.started_over.get(key);
@@ -246,30 +233,7 @@ impl<S: Scheme> Replica<S> {
             self.start_over(key);
         }
         self.touch(key);
-    }
-
-    /// A neighbour passed on false signatures, and may not know it: it is to send the key again, verified.
-    fn distrust(&mut self, now: Millis, member: MemberId, key: &[u8]) {
-        self.want(member, key);
-        self.alarmed_until = now + ALARM;
-        let doubt = Doubt {
-            since: now,
-            until: now + 2 * GRACE,
-        };
-        let doubt = self.distrusted.entry(member).or_insert(doubt);
-        if now >= doubt.since + GRACE {
-            doubt.until = now + self.settings.caution;
-            self.suspect(now, member);
-        }
-    }
-
-    /// There is a new neighbour.
-    pub(super) fn doubt_while_alarmed(&mut self, now: Millis, member: MemberId) {
-        if now < self.alarmed_until {
-            let until = now + self.settings.caution;
-            let doubt = Doubt { since: now, until };
-            self.distrusted.entry(member).or_insert(doubt);
-        }
+        is_news
     }
 
     fn settle_ahead(&mut self, now: Millis, key: &[u8], holds: bool) {

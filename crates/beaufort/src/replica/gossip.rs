@@ -41,7 +41,7 @@ impl<S: Scheme> Replica<S> {
                 continue;
             }
             let vouched = state.vouched;
-            let Ok((key, state)) = state.into_state() else {
+            let Ok((key, mut state)) = state.into_state() else {
                 return self.exclude(from, Exclusion::Malformed);
             };
             let fits = |vote: &Signed| vote.signers.members() == self.members.len();
@@ -50,6 +50,11 @@ impl<S: Scheme> Replica<S> {
             }
             // What a member alone signed it answers for itself.
             let alone = |vote: &Signed| vote.signers.distinct() == 1 && vote.signers.contains(from);
+            if !vouched && self.is_distrusted(from) {
+                let before = state.votes.len();
+                state.votes.retain(alone);
+                state.whole &= state.votes.len() == before;
+            }
             let source = Source {
                 member: from,
                 vouched: vouched || state.votes.iter().all(alone),

@@ -4,8 +4,8 @@
 //! [`Replica::poll`], which verifies what has to be verified, all of it in one batch, decides what can be decided, and
 //! says what is to be done. One idea each:
 //!
-//! - `decide` runs the keys' instances and verifies signatures: late and together on the fast path, on arrival
-//!   once a false one was found.
+//! - `decide` runs the keys' instances and verifies signatures: late, and together. `doubt` is whose are not believed
+//!   unless they answer for them.
 //! - `known` is what each neighbour has, `gossip` takes in what it tells and sends it what is new to it, `spread` says when
 //!   and to whom.
 //! - `sync` compares the tree of all keys with a neighbour's.
@@ -14,6 +14,7 @@
 //! - `record` is what is kept when the program ends.
 
 mod decide;
+mod doubt;
 mod gossip;
 mod known;
 mod neighbours;
@@ -27,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use self::{
-    decide::Doubt,
+    doubt::Doubt,
     known::Peer,
     neighbours::Neighbours,
     proposals::Proposals,
@@ -142,7 +143,7 @@ pub struct Status {
     pub open: usize,
     /// Members that this replica does not talk to, and why.
     pub excluded: Vec<(MemberId, Exclusion)>,
-    /// Neighbours that passed on false signatures of late: what comes from them is verified on arrival.
+    /// Members that passed on false signatures of late: they are believed only what they answer for.
     pub distrusted: Vec<MemberId>,
 }
 
@@ -172,8 +173,8 @@ pub struct Replica<S: Scheme> {
     excluded: BTreeMap<MemberId, Exclusion>,
     /// Those of them whose votes do not count.
     banned: BTreeSet<MemberId>,
-    /// Neighbours whose signatures are verified on arrival.
-    distrusted: BTreeMap<MemberId, Doubt>,
+    /// Members that passed on false signatures, now or of late.
+    doubts: BTreeMap<MemberId, Doubt>,
     /// Until when new neighbours are among them at first.
     alarmed_until: Millis,
     /// Keys of which neighbours were asked for everything again, and when.
@@ -241,7 +242,7 @@ impl<S: Scheme> Replica<S> {
             proposals: Proposals::default(),
             excluded: BTreeMap::new(),
             banned: BTreeSet::new(),
-            distrusted: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             alarmed_until: 0,
             started_over: BTreeMap::new(),
             dues: BTreeMap::new(),
@@ -307,7 +308,7 @@ impl<S: Scheme> Replica<S> {
                 .iter()
                 .map(|(member, why)| (*member, why.clone()))
                 .collect(),
-            distrusted: self.distrusted.keys().copied().collect(),
+            distrusted: self.distrusted().collect(),
         }
     }
 
@@ -354,18 +355,18 @@ impl<S: Scheme> Replica<S> {
 
     /// By when to poll again, if nothing happens before.
     pub fn next_wake(&self) -> Option<Millis> {
-        let round = (!self.hot.is_empty() && !self.peers.is_empty()).then_some(self.next_round);
+        let telling = self.next_telling();
         let due = self.dues.values().min().copied();
         let has_work = !(self.dirty.is_empty() && self.waiting.is_empty());
         let turn = has_work.then_some(self.next_turn);
         // Before its turn nothing would come of these.
-        let [round, due] = [round, due].map(|wake| wake.map(|wake| wake.max(self.next_turn)));
+        let [telling, due] = [telling, due].map(|wake| wake.map(|wake| wake.max(self.next_turn)));
         let compare = (!self.peers.is_empty()).then_some(self.next_comparison);
         let stalled = self
             .has_waiting()
             .then(|| self.neighbours.stalled(self.settings.stall));
         [
-            round,
+            telling,
             due,
             turn,
             compare,

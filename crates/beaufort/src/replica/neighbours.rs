@@ -18,15 +18,6 @@ const MAX_PEERS: usize = 24;
 /// How long opening a connection may take, and how long a member that was not reached is left alone, in milliseconds.
 const DIAL: Millis = 10_000;
 
-/// How often a neighbour may pass on false signatures of others before it is given up.
-const LENIENCE: u32 = 3;
-
-/// What it passes on within this time counts once, in milliseconds.
-const OFFENCE: Millis = 500;
-
-/// How long it is then not talked to, in milliseconds.
-const SHUNNED: Millis = 30_000;
-
 /// Whom a replica wants to be connected to.
 #[derive(Default)]
 pub(super) struct Neighbours {
@@ -36,10 +27,6 @@ pub(super) struct Neighbours {
     dialling: BTreeMap<MemberId, Millis>,
     /// Not to be tried again before.
     failed: BTreeMap<MemberId, Millis>,
-    /// How often they passed on false signatures since they were given up for it, and when last.
-    suspected: BTreeMap<MemberId, (u32, Millis)>,
-    /// Not to be talked to before.
-    shunned: BTreeMap<MemberId, Millis>,
     /// Others are connected to them.
     online: BTreeSet<MemberId>,
     next_renewal: Option<Millis>,
@@ -82,11 +69,6 @@ impl<S: Scheme> Replica<S> {
         if member == self.me
             || self.members.key(member).is_none()
             || self.excluded.contains_key(&member)
-            || self
-                .neighbours
-                .shunned
-                .get(&member)
-                .is_some_and(|&until| now < until)
         {
             return self.outputs.push(Output::Disconnect(member));
         }
@@ -107,12 +89,16 @@ impl<S: Scheme> Replica<S> {
             self.send(member, &Message::Evidence(Box::new(evidence)));
         }
         self.compare_with(member);
-        self.hot.extend(
-            self.instances
-                .iter()
-                .filter(|(_, instance)| instance.is_open())
-                .map(|(key, _)| key.clone()),
-        );
+        let open = self
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.is_open());
+        for (key, _) in open {
+            self.hot.insert(key.clone());
+            if !self.stages.contains_key(key) {
+                self.fresh.insert(key.clone());
+            }
+        }
     }
 
     /// The channel to a member is closed, or could not be opened.
@@ -124,27 +110,9 @@ impl<S: Scheme> Replica<S> {
         self.neighbours.failed.insert(member, now + DIAL);
     }
 
-    /// A neighbour passed on false signatures of others, although this replica verifies them on arrival. It may know no
-    /// better, as long as it does not verify them itself; whoever goes on with it is given up for a while.
-    pub(super) fn suspect(&mut self, now: Millis, member: MemberId) {
-        let (times, last) = self.neighbours.suspected.entry(member).or_default();
-        // Many keys at once are one offence: it had no time yet to find out.
-        if *times > 0 && now < *last + OFFENCE {
-            return;
-        }
-        (*times, *last) = (*times + 1, now);
-        if *times >= LENIENCE && self.peers.contains_key(&member) {
-            self.neighbours.suspected.remove(&member);
-            self.neighbours.shunned.insert(member, now + SHUNNED);
-            self.outputs.push(Output::Disconnect(member));
-            self.disconnected(now, member);
-        }
-    }
-
     /// Looks after connections.
     pub(super) fn tend(&mut self, now: Millis) {
         self.neighbours.failed.retain(|_, until| *until > now);
-        self.neighbours.shunned.retain(|_, until| *until > now);
         let late: Vec<_> = self
             .neighbours
             .dialling
@@ -155,7 +123,7 @@ impl<S: Scheme> Replica<S> {
         for member in late {
             self.disconnected(now, member);
         }
-        if !self.has_waiting() && self.dirty.is_empty() && self.hot.is_empty() {
+        if !self.has_waiting() && self.dirty.is_empty() && !self.has_open() {
             self.neighbours.progressed(now);
         }
         let renewal = *self
@@ -205,7 +173,6 @@ impl<S: Scheme> Replica<S> {
                 && !self.excluded.contains_key(member)
                 && !self.neighbours.dialling.contains_key(member)
                 && !self.neighbours.failed.contains_key(member)
-                && !self.neighbours.shunned.contains_key(member)
         };
         let all: Vec<_> = self.members.ids().filter(free).collect();
         let online: Vec<_> = all

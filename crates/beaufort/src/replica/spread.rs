@@ -39,6 +39,8 @@ type Keys = BTreeSet<Vec<u8>>;
 pub(super) struct Stage {
     view: u64,
     step: Step,
+    /// Whether its view has votes.
+    is_open: bool,
     /// When it came there.
     since: Millis,
     /// When anything changed, or a neighbour was asked about it.
@@ -67,10 +69,9 @@ impl<S: Scheme> Replica<S> {
             return;
         }
         self.tell_milestones(now);
-        if now >= self.next_round && !self.hot.is_empty() {
+        if now >= self.next_round && self.has_open() {
             self.next_round = now + self.settings.interval;
             self.tell_votes(now);
-            self.cool();
         }
         if now >= self.next_naming {
             self.next_naming = now + NAMING;
@@ -146,14 +147,16 @@ impl<S: Scheme> Replica<S> {
                 continue;
             };
             let (view, step) = (instance.view(), step(instance, self.members.quorum()));
+            let is_open = instance.is_open();
             let new = Stage {
                 view: 0,
                 step,
+                is_open,
                 since: now,
                 changed: now,
             };
             let stage = self.stages.entry(key.clone()).or_insert(new);
-            stage.changed = now;
+            (stage.is_open, stage.changed) = (is_open, now);
             if (view, step) > (stage.view, stage.step) {
                 (stage.view, stage.step, stage.since) = (view, step, now);
                 let keys = match step {
@@ -166,16 +169,12 @@ impl<S: Scheme> Replica<S> {
         (proposed, further)
     }
 
-    /// The open keys by the neighbour that their votes go up to, and those whose votes go to anybody. At the top of its
-    /// tree a key is in neither.
+    /// The open keys by the neighbour that their votes go up to, and those whose votes go to anybody: the latter beside the
+    /// former where a view is late. At the top of its tree a key is in neither.
     fn upward(&self, now: Millis) -> (BTreeMap<MemberId, Keys>, Keys) {
         let (mut upward, mut astray) = (BTreeMap::<_, Keys>::new(), Keys::new());
-        for key in &self.hot {
-            let open = self
-                .instances
-                .get(key)
-                .filter(|instance| instance.is_open());
-            let Some(instance) = open else {
+        for (key, stage) in self.stages.iter().filter(|(_, stage)| stage.is_open) {
+            let Some(instance) = self.instances.get(key) else {
                 continue;
             };
             let parent = self
@@ -183,14 +182,14 @@ impl<S: Scheme> Replica<S> {
                 .get(key)
                 .filter(|parent| parent.view == instance.view())
                 .map(|parent| parent.member);
-            let is_there = |member| member == self.me || self.peers.contains_key(&member);
-            let is_late = |stage: &Stage| now >= stage.since + self.settings.patience;
-            let is_astray = instance.proposals().len() > 1
-                || self.stages.get(key).is_none_or(is_late)
-                || !parent.is_some_and(is_there);
-            if is_astray {
+            let is_there =
+                |&member: &MemberId| member == self.me || self.peers.contains_key(&member);
+            let is_split = instance.proposals().len() > 1;
+            let parent = parent.filter(is_there).filter(|_| !is_split);
+            if parent.is_none() || now >= stage.since + self.settings.patience {
                 astray.insert(key.clone());
-            } else if let Some(parent) = parent.filter(|&parent| parent != self.me) {
+            }
+            if let Some(parent) = parent.filter(|&parent| parent != self.me) {
                 upward.entry(parent).or_default().insert(key.clone());
             }
         }
@@ -225,25 +224,24 @@ impl<S: Scheme> Replica<S> {
 
     /// Names decisions to all who may not have heard of them.
     fn name_decisions(&mut self, now: Millis) {
+        let is_settled = |key: &&Vec<u8>| {
+            let stage = self.stages.get(*key);
+            stage.is_none_or(|stage| now >= stage.since + STUCK)
+        };
+        let view = |key| {
+            let instance = self.instances.get(key)?;
+            (!instance.is_open()).then(|| (key, instance.view()))
+        };
+        let settled = self.hot.iter().filter(is_settled).filter_map(view);
+        let settled: Vec<(&Vec<u8>, u64)> = settled.collect();
         let mut messages = Vec::new();
         for (&member, peer) in &mut self.peers {
             let mut views = Vec::new();
-            for key in &self.hot {
-                let Some(instance) = self
-                    .instances
-                    .get(key)
-                    .filter(|instance| !instance.is_open())
-                else {
-                    continue;
-                };
-                let settled = self
-                    .stages
-                    .get(key)
-                    .is_none_or(|stage| now >= stage.since + STUCK);
+            for &(key, view) in &settled {
                 let known = peer.of(key);
-                if settled && known.view() < instance.view() && views.len() < MAX_NAMED {
-                    known.enter(instance.view());
-                    views.push((key.clone(), instance.view()));
+                if known.view() < view && views.len() < MAX_NAMED {
+                    known.enter(view);
+                    views.push((key.clone(), view));
                 }
             }
             if !views.is_empty() {
@@ -258,25 +256,40 @@ impl<S: Scheme> Replica<S> {
 
     /// Asks a neighbour about views of which nothing was heard for a while.
     fn ask(&mut self, now: Millis) {
+        let is_stuck = |stage: &Stage| stage.is_open && now >= stage.changed + STUCK;
+        let stuck = self.stages.iter_mut().filter(|(_, stage)| is_stuck(stage));
         let mut views = Vec::new();
-        for (key, stage) in &mut self.stages {
-            let open = self
-                .instances
-                .get(key)
-                .filter(|instance| instance.is_open());
-            if now >= stage.changed + STUCK
-                && views.len() < MAX_NAMED
-                && let Some(instance) = open
-            {
+        for (key, stage) in stuck.take(MAX_NAMED) {
+            if let Some(instance) = self.instances.get(key) {
                 stage.changed = now;
                 views.push((key.clone(), instance.view()));
             }
         }
-        if !views.is_empty()
-            && let Some(&member) = self.shuffled_peers().first()
-        {
-            self.send(member, &Message::Views(views));
+        if views.is_empty() {
+            return;
         }
+        let Some(&member) = self.shuffled_peers().first() else {
+            return;
+        };
+        if self.is_distrusted(member) {
+            // It tells nothing that is believed unless it is asked to.
+            views.iter().for_each(|(key, _)| self.want(member, key));
+        }
+        self.send(member, &Message::Views(views));
+    }
+
+    /// Whether any view has votes and no decision.
+    pub(super) fn has_open(&self) -> bool {
+        self.stages.values().any(|stage| stage.is_open)
+    }
+
+    /// When neighbours are to be told something again.
+    pub(super) fn next_telling(&self) -> Option<Millis> {
+        if self.peers.is_empty() || self.hot.is_empty() {
+            return None;
+        }
+        let round = self.has_open().then_some(self.next_round);
+        Some(round.map_or(self.next_naming, |round| round.min(self.next_naming)))
     }
 
     /// Lets go of keys of which every neighbour knows everything.
