@@ -41,15 +41,18 @@ pub(crate) enum Message {
     Evidence(Box<Evidence>),
 }
 
+/// Nothing is left out of a state that its receiver is known to have.
+const WHOLE: u8 = 1;
+/// The sender of a state has verified every signature in it.
+const VOUCHED: u8 = 2;
+
 /// The state of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeyState {
     pub key: Vec<u8>,
     pub view: u64,
-    /// Whether nothing is left out that the receiver is known to have.
-    pub whole: bool,
-    /// Whether its sender has verified every signature in it.
-    pub vouched: bool,
+    /// Bits that say how it is meant: [`WHOLE`] and [`VOUCHED`].
+    marks: u8,
     decision: Option<Decided>,
     values: Vec<Value>,
     votes: Vec<Vote>,
@@ -74,14 +77,14 @@ enum Value {
 
 /// How a digest begins. Who has two values of a view that begin alike asks for the state again, in which they are named
 /// in full.
-pub(crate) type Start = [u8; 4];
+pub(crate) type Start = [u8; 2];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Vote {
     /// Which of the state's values.
     value: u16,
-    round: u32,
-    phase: Phase,
+    /// Twice the round, and one more to commit.
+    step: u64,
     signers: Signers,
     signature: Signature,
 }
@@ -95,8 +98,10 @@ pub enum WireError {
     /// Not an encoding of anything.
     #[error("not a message of this protocol, or of another version of it")]
     Malformed,
-    /// A key or value that is too long or empty.
-    #[error("a key of 1 to {MAX_KEY} bytes and a value of at most {MAX_VALUE} are needed")]
+    /// A key or value that is too long or empty, or a number that is too large.
+    #[error(
+        "a key of 1 to {MAX_KEY} bytes, a value of at most {MAX_VALUE} and rounds of 32 bits are needed"
+    )]
     Bounds,
     /// A vote for a value that is not there.
     #[error("a vote for a value that the message does not name")]
@@ -156,8 +161,7 @@ impl KeyState {
                     }) as u16;
                 Vote {
                     value,
-                    round: ballot.round,
-                    phase: ballot.phase,
+                    step: 2 * u64::from(ballot.round) + u64::from(ballot.phase == Phase::Commit),
                     signers,
                     signature,
                 }
@@ -182,12 +186,16 @@ impl KeyState {
         Self {
             key: key.into(),
             view,
-            whole,
-            vouched,
+            marks: u8::from(whole) * WHOLE + u8::from(vouched) * VOUCHED,
             decision,
             values,
             votes,
         }
+    }
+
+    /// Whether its sender has verified every signature in it.
+    pub fn is_vouched(&self) -> bool {
+        self.marks & VOUCHED != 0
     }
 
     /// Shortens the digests of values that the receiver has, by their views.
@@ -196,8 +204,8 @@ impl KeyState {
             if let Value::Digest(digest) = value
                 && has(view, digest)
             {
-                let [a, b, c, d, ..] = *digest;
-                *value = Value::Known([a, b, c, d]);
+                let [a, b, ..] = *digest;
+                *value = Value::Known([a, b]);
             }
         }
     }
@@ -248,12 +256,14 @@ impl KeyState {
         let Self {
             key,
             view,
-            whole,
+            marks,
             decision,
             values,
             votes,
-            ..
         } = self;
+        if marks & !(WHOLE | VOUCHED) != 0 {
+            return Err(WireError::Malformed);
+        }
         let fits = |value: &Value| !matches!(value, Value::Bytes(bytes) if bytes.len() > MAX_VALUE);
         let decided = decision.as_ref().is_none_or(|decided| fits(&decided.value));
         if key.is_empty()
@@ -269,12 +279,16 @@ impl KeyState {
         let votes = votes.into_iter().map(
             |Vote {
                  value,
-                 round,
-                 phase,
+                 step,
                  signers,
                  signature,
              }| {
                 let value = *digests.get(usize::from(value)).ok_or(WireError::Dangling)?;
+                let round = u32::try_from(step / 2).map_err(|_| WireError::Bounds)?;
+                let phase = match step % 2 {
+                    0 => Phase::PreCommit,
+                    _ => Phase::Commit,
+                };
                 Ok(Signed {
                     ballot: Ballot {
                         round,
@@ -313,7 +327,7 @@ impl KeyState {
             key,
             State {
                 view,
-                whole,
+                whole: marks & WHOLE != 0,
                 decision,
                 proposals,
                 votes,
@@ -406,7 +420,7 @@ mod tests {
         let theirs = digest::value(Some(b"theirs"));
         let mut short = whole.clone();
         short.shorten(|view, digest| view == 5 && *digest == theirs);
-        assert!(encode(&short).len() + 28 <= encode(&whole).len());
+        assert!(encode(&short).len() + 30 <= encode(&whole).len());
         assert_eq!(
             short.clone().into_state().map(|_| ()),
             Err(WireError::Dangling)
@@ -491,6 +505,12 @@ mod tests {
         let mut dangling = KeyState::new(b"key", state(), true);
         dangling.values.clear();
         assert_eq!(dangling.into_state().map(|_| ()), Err(WireError::Dangling));
+        let mut marked = KeyState::new(b"key", state(), true);
+        marked.marks |= 4;
+        assert_eq!(marked.into_state().map(|_| ()), Err(WireError::Malformed));
+        let mut late = KeyState::new(b"key", state(), true);
+        late.votes[0].step = u64::MAX;
+        assert_eq!(late.into_state().map(|_| ()), Err(WireError::Bounds));
     }
 
     proptest! {

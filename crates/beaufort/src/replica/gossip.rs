@@ -40,7 +40,7 @@ impl<S: Scheme> Replica<S> {
                 wanted.push(state.key);
                 continue;
             }
-            let vouched = state.vouched;
+            let vouched = state.is_vouched();
             let Ok((key, mut state)) = state.into_state() else {
                 return self.exclude(from, Exclusion::Malformed);
             };
@@ -421,7 +421,7 @@ mod tests {
         let Ok(Message::States(states)) = wire::decode(&bytes) else {
             panic!("states were sent");
         };
-        assert!(!states[0].vouched);
+        assert!(!states[0].is_vouched());
     }
 
     /// A neighbour that was behind said so between two turns. Nobody was to poll for it, and it waited for seconds.

@@ -196,7 +196,7 @@ impl Tamper for Forgery {
         };
         let mut bent = Vec::new();
         for state in states {
-            let mut vouched = state.vouched;
+            let mut vouched = state.is_vouched();
             let Ok((key, mut state)) = state.clone().into_state() else {
                 bent.push(state);
                 continue;
