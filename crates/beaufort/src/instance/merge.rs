@@ -301,10 +301,11 @@ impl<S: Scheme> Instance<S> {
     }
 
     /// These votes were verified and hold. They are dropped all the same where votes that must have come before them
-    /// turned out to be false in the meantime: what is verified is an honest replica's state by itself.
-    pub fn confirm(&mut self, cx: &Context<'_, S>, ballot: &Ballot) {
+    /// turned out to be false in the meantime: what is verified is an honest replica's state by itself. Returns whether they
+    /// stay.
+    pub fn confirm(&mut self, cx: &Context<'_, S>, ballot: &Ballot) -> bool {
         let Some(tally) = self.tallies.get(ballot) else {
-            return;
+            return true;
         };
         let mut votes: validity::Votes = self
             .verified()
@@ -318,6 +319,7 @@ impl<S: Scheme> Instance<S> {
         } else if let Some(tally) = self.tallies.get_mut(ballot) {
             tally.confirm(cx.scheme);
         }
+        holds
     }
 
     fn is_valid(&self, votes: &validity::Votes, members: &Members<S>) -> bool {

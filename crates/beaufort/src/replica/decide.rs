@@ -158,8 +158,9 @@ impl<S: Scheme> Replica<S> {
                         What::Ahead => self.settle_ahead(now, &key, true),
                         What::Votes(ballot) => {
                             let (cx, instances) = self.split(now);
-                            if let Some(instance) = instances.get_mut(&key) {
-                                instance.confirm(&cx, &ballot);
+                            let instance = instances.get_mut(&key);
+                            if instance.is_some_and(|instance| !instance.confirm(&cx, &ballot)) {
+                                self.touch(&key);
                             }
                         }
                     }

@@ -191,7 +191,7 @@ pub struct Replica<S: Scheme> {
     stages: BTreeMap<Vec<u8>, Stage>,
     /// Neighbours that sent votes of keys which had come further here by then.
     waiting: BTreeSet<(MemberId, Vec<u8>)>,
-    /// Where the present views of keys came from.
+    /// Where views came from that began since neighbours were last told anything.
     parents: BTreeMap<Vec<u8>, Parent>,
     next_round: Millis,
     /// When decisions are made again.

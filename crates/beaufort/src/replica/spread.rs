@@ -41,6 +41,10 @@ pub(super) struct Stage {
     step: Step,
     /// Whether its view has votes.
     is_open: bool,
+    /// Whether several values were proposed in it.
+    is_split: bool,
+    /// From whom the view was heard of first; the replica itself, where it proposed first.
+    parent: Option<MemberId>,
     /// When it came there.
     since: Millis,
     /// When anything changed, or a neighbour was asked about it.
@@ -55,7 +59,7 @@ enum Step {
     Prepared,
 }
 
-/// From whom a view was heard of first; the replica itself, where it proposed first.
+/// From whom a view was heard of first.
 #[derive(Clone, Copy)]
 pub(super) struct Parent {
     pub view: u64,
@@ -124,7 +128,7 @@ impl<S: Scheme> Replica<S> {
     /// To how many more neighbours each of these proposals goes: fewer where some have shown that they have it.
     fn missing(&self, proposed: &Keys) -> BTreeMap<Vec<u8>, usize> {
         let missing = |key: &Vec<u8>| {
-            let parent = self.parents.get(key).map(|parent| parent.member);
+            let parent = self.stages.get(key).and_then(|stage| stage.parent);
             let has = |(member, peer): (&MemberId, &Peer)| {
                 Some(*member) != parent
                     && peer
@@ -147,16 +151,26 @@ impl<S: Scheme> Replica<S> {
                 continue;
             };
             let (view, step) = (instance.view(), step(instance, self.members.quorum()));
-            let is_open = instance.is_open();
             let new = Stage {
                 view: 0,
                 step,
-                is_open,
+                is_open: false,
+                is_split: false,
+                parent: None,
                 since: now,
                 changed: now,
             };
             let stage = self.stages.entry(key.clone()).or_insert(new);
-            (stage.is_open, stage.changed) = (is_open, now);
+            if view > stage.view {
+                stage.parent = None;
+            }
+            let parent = self.parents.remove(&key);
+            if let Some(parent) = parent.filter(|parent| parent.view == view) {
+                stage.parent = Some(parent.member);
+            }
+            stage.is_open = instance.is_open();
+            stage.is_split = instance.proposals().len() > 1;
+            stage.changed = now;
             if (view, step) > (stage.view, stage.step) {
                 (stage.view, stage.step, stage.since) = (view, step, now);
                 let keys = match step {
@@ -174,18 +188,9 @@ impl<S: Scheme> Replica<S> {
     fn upward(&self, now: Millis) -> (BTreeMap<MemberId, Keys>, Keys) {
         let (mut upward, mut astray) = (BTreeMap::<_, Keys>::new(), Keys::new());
         for (key, stage) in self.stages.iter().filter(|(_, stage)| stage.is_open) {
-            let Some(instance) = self.instances.get(key) else {
-                continue;
-            };
-            let parent = self
-                .parents
-                .get(key)
-                .filter(|parent| parent.view == instance.view())
-                .map(|parent| parent.member);
             let is_there =
                 |&member: &MemberId| member == self.me || self.peers.contains_key(&member);
-            let is_split = instance.proposals().len() > 1;
-            let parent = parent.filter(is_there).filter(|_| !is_split);
+            let parent = stage.parent.filter(is_there).filter(|_| !stage.is_split);
             if parent.is_none() || now >= stage.since + self.settings.patience {
                 astray.insert(key.clone());
             }
@@ -295,7 +300,7 @@ impl<S: Scheme> Replica<S> {
     /// Lets go of keys of which every neighbour knows everything.
     fn cool(&mut self) {
         let (peers, instances, members) = (&self.peers, &self.instances, &self.members);
-        let (stages, parents) = (&mut self.stages, &mut self.parents);
+        let stages = &mut self.stages;
         self.hot.retain(|key| {
             let behind = instances.get(key).is_some_and(|instance| {
                 instance.is_open()
@@ -305,7 +310,6 @@ impl<S: Scheme> Replica<S> {
             });
             if !behind {
                 stages.remove(key);
-                parents.remove(key);
             }
             behind
         });

@@ -158,7 +158,7 @@ impl World {
                     Turn::Decided => return instance.entry().cloned(),
                     Turn::Verify(ballots) => ballots
                         .iter()
-                        .for_each(|ballot| instance.confirm(cx, ballot)),
+                        .for_each(|ballot| _ = instance.confirm(cx, ballot)),
                 }
             }
         })
