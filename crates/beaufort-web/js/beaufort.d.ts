@@ -103,7 +103,7 @@ export interface Status {
   pending: number;
   /** Members whose votes do not count here, and why. */
   excluded: { member: number; reason: string }[];
-  /** Whether what comes from some neighbour is verified on arrival, since it passed on a false signature not long ago. */
+  /** Whether some member is believed only what it answers for, since it passed on a false signature not long ago. */
   isCautious: boolean;
   /** The hash over all keys and their state: members with the same know the same. */
   root: string;

@@ -25,7 +25,8 @@ pub struct Settings {
     pub renewal: Millis,
     /// How often the tree of all keys is compared with a neighbour's, in milliseconds.
     pub comparison: Millis,
-    /// How long what comes from a neighbour that goes on passing on false signatures is verified on arrival, in milliseconds.
+    /// How long a new neighbour is believed only what it answers for, where false signatures were found not long ago, in
+    /// milliseconds.
     pub caution: Millis,
     /// How a value is chosen after round 0.
     pub rule: Rule,

@@ -320,7 +320,7 @@ impl Run<'_> {
         self.world.isolate(site);
     }
 
-    /// Spoils signatures while a neighbour takes them unverified; where all verify on arrival, does not vote instead.
+    /// Spoils signatures while a neighbour takes them unverified; where none does, does not vote instead.
     fn misbehave(&mut self) {
         let fast = self.world.is_trusted(0);
         let spoil = Forgery::new(&self.world, 0, self.random.fork(), Lie::Signature, 1.0);
