@@ -1,7 +1,7 @@
 //! What replicas send to each other, and what a replica keeps, as bytes.
 //!
 //! Encoded with postcard. A value's digest is written once a state, however many votes are for it, and not at all where
-//! the value itself goes along; of values that the receiver has, only how their digests begin. Decoding is total, and
+//! the value itself goes along; values that the receiver has go by short names. Decoding is total, and
 //! whatever is left over or does not fit together is refused.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -39,6 +39,8 @@ pub(crate) enum Message {
     Neighbours(Vec<MemberId>),
     /// Somebody voted twice.
     Evidence(Box<Evidence>),
+    /// What short names of values are to be made with, on this channel.
+    Salt(Salt),
 }
 
 /// Nothing is left out of a state that its receiver is known to have.
@@ -71,13 +73,23 @@ enum Value {
     Bytes(Vec<u8>),
     Deleted,
     Digest(Digest),
-    /// One that the receiver has, by how its digest begins.
-    Known(Start),
+    /// One that the receiver has.
+    Known(ShortName),
 }
 
-/// How a digest begins. Who has two values of a view that begin alike asks for the state again, in which they are named
-/// in full.
-pub(crate) type Start = [u8; 2];
+/// A short name for a value: a hash of its digest, with what its receiver drew for the channel. Nobody else knows that,
+/// so that nobody can find a value that goes by another one's name. Who has two values of one name asks for the state again,
+/// in which they are named in full.
+pub(crate) type ShortName = [u8; 4];
+
+/// What the receiver of short names draws for a channel.
+pub(crate) type Salt = [u8; 16];
+
+/// The name of a value on a channel.
+pub(crate) fn short_name(salt: &Salt, digest: &Digest) -> ShortName {
+    let [a, b, c, d, ..] = digest::hash("beaufort 2026 short name", &[salt, digest]);
+    [a, b, c, d]
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Vote {
@@ -198,25 +210,24 @@ impl KeyState {
         self.marks & VOUCHED != 0
     }
 
-    /// Shortens the digests of values that the receiver has, by their views.
-    pub fn shorten(&mut self, has: impl Fn(u64, &Digest) -> bool) {
+    /// Names the values that the receiver has, by their views, shortly.
+    pub fn shorten(&mut self, salt: &Salt, has: impl Fn(u64, &Digest) -> bool) {
         for (view, value) in self.named() {
             if let Value::Digest(digest) = value
                 && has(view, digest)
             {
-                let [a, b, ..] = *digest;
-                *value = Value::Known([a, b]);
+                *value = Value::Known(short_name(salt, digest));
             }
         }
     }
 
-    /// Finds the values of which it has only how their digests begin. Returns whether all of them were found.
-    pub fn resolve(&mut self, find: impl Fn(u64, Start) -> Option<Digest>) -> bool {
+    /// Finds the values that are named shortly. Returns whether all of them were found.
+    pub fn resolve(&mut self, find: impl Fn(u64, ShortName) -> Option<Digest>) -> bool {
         self.named().all(|(view, value)| {
-            let Value::Known(start) = value else {
+            let Value::Known(name) = value else {
                 return true;
             };
-            match find(view, *start) {
+            match find(view, *name) {
                 Some(digest) => *value = Value::Digest(digest),
                 None => return false,
             }
@@ -415,21 +426,27 @@ mod tests {
     }
 
     #[test]
-    fn values_that_the_receiver_has_are_found_by_how_they_begin() {
+    fn values_that_the_receiver_has_are_found_by_their_short_names() {
         let whole = KeyState::new(b"key", state(), true);
         let theirs = digest::value(Some(b"theirs"));
         let mut short = whole.clone();
-        short.shorten(|view, digest| view == 5 && *digest == theirs);
-        assert!(encode(&short).len() + 30 <= encode(&whole).len());
+        let salt = [7; 16];
+        short.shorten(&salt, |view, digest| view == 5 && *digest == theirs);
+        assert!(encode(&short).len() + 28 <= encode(&whole).len());
         assert_eq!(
             short.clone().into_state().map(|_| ()),
             Err(WireError::Dangling)
         );
         let unknown = |_, _| None;
         assert!(!short.clone().resolve(unknown));
-        let found =
-            |view, start: Start| (view == 5 && theirs.starts_with(&start)).then_some(theirs);
-        assert!(short.resolve(found));
+        let named = |salt| {
+            move |view, name| (view == 5 && short_name(salt, &theirs) == name).then_some(theirs)
+        };
+        assert!(
+            !short.clone().resolve(named(&[8; 16])),
+            "on another channel"
+        );
+        assert!(short.resolve(named(&salt)));
         assert_eq!(short, whole);
     }
 
@@ -447,14 +464,14 @@ mod tests {
             view: 6,
             votes: [vote(1), vote(2)],
         };
-        // Of a hundred members, two are listed; values that the receiver has are named by how their digests begin.
+        // Of a hundred members, two are listed; values that the receiver has are named shortly.
         let mut short = state();
         for vote in &mut short.votes {
             let pair = [3, 99].map(|member| Signers::one(100, MemberId(member)));
             vote.signers = pair[0].plus(&pair[1]).unwrap();
         }
         let mut short = KeyState::new(b"key", short, false);
-        short.shorten(|_, _| true);
+        short.shorten(&[7; 16], |_, _| true);
         let messages = [
             Message::States(vec![KeyState::new(b"key", state(), true)]),
             Message::States(vec![short]),
@@ -464,6 +481,7 @@ mod tests {
             Message::Views(vec![(b"key".to_vec(), 7)]),
             Message::Neighbours(vec![MemberId(0), MemberId(300)]),
             Message::Evidence(Box::new(evidence)),
+            Message::Salt([7; 16]),
         ];
         let mut all = String::new();
         for message in messages {
@@ -515,7 +533,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..7) {
+        fn bytes_from_outside_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..8) {
             let bytes = [&[kind], bytes.as_slice()].concat();
             if let Ok(Message::States(states)) = decode(&bytes) {
                 for state in states {

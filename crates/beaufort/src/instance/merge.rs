@@ -53,9 +53,9 @@ pub(crate) enum Merged {
 
 /// What came of votes that did not hold.
 pub(crate) struct Refuted {
-    /// Whence they came.
-    pub culprits: Vec<Source>,
-    /// Whether others that are not verified went with them.
+    /// Whence a false one came, if anybody is to blame for it.
+    pub culprit: Option<Source>,
+    /// Whether others that are not verified went with it.
     pub lost_others: bool,
 }
 
@@ -103,18 +103,8 @@ impl<S: Scheme> Instance<S> {
             Ok(votes) => votes,
             Err(invalid) => return Merged::Invalid(invalid),
         };
-        let refused = |value: &Digest| {
-            let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
-            let is_it = |new: &&Option<Vec<u8>>| digest::value(new.as_deref()) == *value;
-            match self.proposals.get(value) {
-                Some(proposal) => !proposal.allowed,
-                None => state
-                    .proposals
-                    .iter()
-                    .find(is_it)
-                    .is_some_and(|new| !cx.access.allows(&self.key, old, new.as_deref())),
-            }
-        };
+        let refused = self.refused(cx, &state);
+        let refused = |value: &Digest| refused.contains(value);
         if state.whole
             && let Err(invalid) = validity::check(&votes, n, quorum, &refused)
         {
@@ -138,6 +128,28 @@ impl<S: Scheme> Instance<S> {
             return Merged::Incomplete;
         }
         self.add_votes(cx, from, state, &votes)
+    }
+
+    /// The values that access control refuses, where that matters: in round 0 anybody may vote for anything. It is asked
+    /// once for each value that is new, for a message can have thousands of them.
+    fn refused(&self, cx: &Context<'_, S>, state: &State) -> BTreeSet<Digest> {
+        let told = state.votes.iter().map(|vote| &vote.ballot);
+        if !told
+            .chain(self.tallies.keys())
+            .any(|ballot| ballot.round > 0)
+        {
+            return BTreeSet::new();
+        }
+        let old = self.entry.as_ref().and_then(|entry| entry.value.as_deref());
+        let shown = state.proposals.iter().filter_map(|value| {
+            let digest = digest::value(value.as_deref());
+            let is_new = !self.proposals.contains_key(&digest);
+            let is_refused = is_new && !cx.access.allows(&self.key, old, value.as_deref());
+            is_refused.then_some(digest)
+        });
+        let known = self.proposals.iter();
+        let known = known.filter(|(_, proposal)| !proposal.allowed);
+        known.map(|(digest, _)| *digest).chain(shown).collect()
     }
 
     /// In which round there is a vote for a value that is not known, if in any: nobody votes for what it has not seen, and
@@ -344,42 +356,28 @@ impl<S: Scheme> Instance<S> {
         self.tallies.iter().filter_map(verified)
     }
 
-    /// These votes do not hold as they are: what `holds` finds good is kept of them. Where others rest on what is dropped,
-    /// all that is not verified goes, for it may have come with what was bad.
+    /// These votes do not hold as they are: drops a part of them that `holds` finds false. Where others rest on that, all that
+    /// is not verified goes, for it may have come with what was bad.
     pub fn refute(
         &mut self,
-        scheme: &S,
         members: &Members<S>,
         ballot: &Ballot,
         holds: &mut Holds<'_, S::Point>,
     ) -> Refuted {
-        let mut culprits = Vec::new();
-        if let Some(tally) = self.tallies.get_mut(ballot) {
-            let before = tally.clone();
-            culprits = tally.sift(scheme, holds);
-            let votes: validity::Votes = self.verified().collect();
-            if !self.is_valid(&votes, members) {
-                self.tallies.insert(*ballot, before);
-                self.forget_unverified();
-                let lost_others = true;
-                return Refuted {
-                    culprits,
-                    lost_others,
-                };
-            }
-        }
+        let tally = self.tallies.get_mut(ballot);
+        let culprit = tally.and_then(|tally| tally.drop_false(holds));
         let lost_others = self.tidy(members);
         Refuted {
-            culprits,
+            culprit,
             lost_others,
         }
     }
 
-    /// Drops all that a neighbour passed on and does not answer for. Returns whether there was anything.
-    pub fn disown(&mut self, members: &Members<S>, member: MemberId) -> bool {
+    /// Drops all that a neighbour passed on and does not answer for, or that as well. Returns whether there was anything.
+    pub fn disown(&mut self, members: &Members<S>, member: MemberId, vouched: bool) -> bool {
         let mut is_less = false;
         for tally in self.tallies.values_mut() {
-            is_less |= tally.disown(member);
+            is_less |= tally.disown(member, vouched);
         }
         if is_less {
             self.tidy(members);

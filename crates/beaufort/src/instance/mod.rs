@@ -40,7 +40,6 @@ use crate::{
     sums::Sum,
     tally::{Source, Tally},
     vote::{Ballot, Phase, Scope},
-    wire::Start,
 };
 
 /// A key's value, and the proof that it was decided.
@@ -211,16 +210,13 @@ impl<S: Scheme> Instance<S> {
         &self.proposals
     }
 
-    /// The value of this view, or of the one before, whose digest begins so, if there is one and no other.
-    pub fn find(&self, view: u64, start: Start) -> Option<Digest> {
+    /// The value of this view, or of the one before, that is meant, if there is one and no other.
+    pub fn find(&self, view: u64, is_meant: impl Fn(&Digest) -> bool) -> Option<Digest> {
         if view.checked_add(1) == Some(self.view()) {
             let decided = self.entry.as_ref()?.certificate.value;
-            return decided.starts_with(&start).then_some(decided);
+            return is_meant(&decided).then_some(decided);
         }
-        let mut found = self
-            .proposals
-            .keys()
-            .filter(|digest| digest.starts_with(&start));
+        let mut found = self.proposals.keys().filter(|digest| is_meant(digest));
         let first = found.next().filter(|_| view == self.view())?;
         found.next().is_none().then_some(*first)
     }

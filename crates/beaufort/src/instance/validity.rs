@@ -73,6 +73,11 @@ pub(crate) fn check(
             .or_insert_with(|| Signers::none(n))
             .unite(signers);
     }
+    // Looked up for each vote after round 0, and there may be thousands of either.
+    let first: Vec<_> = values(votes, 0)
+        .map(|(value, votes)| (value, votes, refused(&value)))
+        .collect();
+    let mut locked: BTreeMap<Digest, u32> = BTreeMap::new();
     for (ballot, signers) in votes {
         let round = ballot.round;
         if ballot.phase == Phase::Commit {
@@ -99,12 +104,16 @@ pub(crate) fn check(
             if signers.exceeds(before) {
                 return Err(Invalid::Skipped(round));
             }
-            if values(votes, round - 1).count() < 2 {
+            if values(votes, round - 1).nth(1).is_none() {
                 return Err(Invalid::Needless(round));
             }
-            if !could_win(votes, ballot, quorum, refused) {
+            let is_locked = locked.get(&ballot.value).is_some_and(|&at| at < round);
+            if !could_win(&first, &ballot.value, quorum, is_locked) {
                 return Err(Invalid::Unsupported(round));
             }
+        }
+        if ballot.phase == Phase::PreCommit && signers.distinct() >= quorum {
+            locked.entry(ballot.value).or_insert(round);
         }
     }
     Ok(())
@@ -124,27 +133,27 @@ fn values(votes: &Votes, round: u32) -> impl Iterator<Item = (Digest, usize)> {
 }
 
 /// Whether some replica that knew a part of these votes could have taken a value for the winner: because n - f had
-/// voted for it in an earlier round, or because it won among some n - f votes of round 0.
+/// voted for it in an earlier round, or because it won among some n - f votes of round 0. `first` are that round's
+/// values, each with its votes and whether access control refuses it.
 fn could_win(
-    votes: &Votes,
-    ballot: &Ballot,
+    first: &[(Digest, usize, bool)],
+    winner: &Digest,
     quorum: usize,
-    refused: &dyn Fn(&Digest) -> bool,
+    is_locked: bool,
 ) -> bool {
-    let locked =
-        |round| values(votes, round).any(|(value, votes)| value == ballot.value && votes >= quorum);
-    let Some((_, support)) = values(votes, 0).find(|&(value, _)| value == ballot.value) else {
+    let Ok(found) = first.binary_search_by_key(winner, |&(value, ..)| value) else {
         return false;
     };
+    let (_, support, _) = first[found];
     // Against each other value, as many votes may be known as still lose; against one that cannot win, all.
-    let losing = |(value, votes): (Digest, usize)| {
-        if value == ballot.value {
+    let losing = |&(value, votes, is_refused): &(Digest, usize, bool)| {
+        if value == *winner {
             support
-        } else if refused(&value) {
+        } else if is_refused {
             votes
         } else {
-            votes.min(support - usize::from(value > ballot.value))
+            votes.min(support - usize::from(value > *winner))
         }
     };
-    values(votes, 0).map(losing).sum::<usize>() >= quorum || (0..ballot.round).any(locked)
+    is_locked || first.iter().map(losing).sum::<usize>() >= quorum
 }

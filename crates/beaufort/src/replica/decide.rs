@@ -10,8 +10,12 @@ use crate::{
     sums::{Sum, claims},
 };
 
-/// The most verifications that finding good parts of what is false may take in one poll.
-const SIFTING: usize = 24;
+/// The most ballots that are verified as one batch. Honest replicas seldom have as many to verify; what somebody made up
+/// to be verified costs little more than the first of it.
+const BATCH: usize = 32;
+
+/// How many false parts are looked for in one poll. What else does not hold waits for the next.
+const SEARCHES: usize = 4;
 
 /// How long a key's state is not asked for again, in milliseconds.
 const START_OVER: Millis = 500;
@@ -43,8 +47,8 @@ impl<S: Scheme> Replica<S> {
             .collect();
         self.dirty.extend(due);
         self.review_doubts(now);
-        let mut sifting = SIFTING;
-        loop {
+        let mut searches = SEARCHES;
+        while searches > 0 {
             let mut pending = Vec::new();
             for key in std::mem::take(&mut self.dirty) {
                 self.advance(now, &key, &mut pending);
@@ -54,7 +58,7 @@ impl<S: Scheme> Replica<S> {
             }
             self.dirty
                 .extend(pending.iter().map(|pending| pending.key.clone()));
-            self.verify(now, pending, &mut sifting);
+            self.verify(now, pending, &mut searches);
         }
         self.save();
     }
@@ -149,8 +153,12 @@ impl<S: Scheme> Replica<S> {
 
     /// Verifies all at once, and tells the instances. Once somebody is found who passed on what is false, the rest is left
     /// for the next time: without all that came from there, most of it may hold.
-    fn verify(&mut self, now: Millis, pending: Vec<Pending<S::Point>>, sifting: &mut usize) {
-        let mut groups = vec![pending];
+    fn verify(&mut self, now: Millis, mut pending: Vec<Pending<S::Point>>, searches: &mut usize) {
+        let mut groups = Vec::new();
+        while pending.len() > BATCH {
+            groups.push(pending.split_off(pending.len() - BATCH));
+        }
+        groups.push(pending);
         while let Some(mut group) = groups.pop() {
             if self.holds(&group) {
                 for Pending { key, what, .. } in group {
@@ -175,7 +183,9 @@ impl<S: Scheme> Replica<S> {
                 match what {
                     What::Ahead => self.settle_ahead(now, &key, false),
                     What::Votes(ballot) => {
-                        if self.refute(now, &key, ballot, &message, sifting) {
+                        *searches -= 1;
+                        let is_news = self.refute(now, &key, ballot, &message);
+                        if is_news || *searches == 0 {
                             return;
                         }
                     }
@@ -194,42 +204,30 @@ impl<S: Scheme> Replica<S> {
             .verify(self.members.verifier(&self.scheme), &claims, &seed)
     }
 
-    /// Votes do not hold: keeps what does, and is careful with who sent the rest. Returns whether anybody is newly
-    /// distrusted.
-    fn refute(
-        &mut self,
-        now: Millis,
-        key: &[u8],
-        ballot: Ballot,
-        message: &Digest,
-        sifting: &mut usize,
-    ) -> bool {
+    /// Votes do not hold: drops a false part of them, and whatever else came from there. Returns whether that was trusted.
+    fn refute(&mut self, now: Millis, key: &[u8], ballot: Ballot, message: &Digest) -> bool {
         let seed = self.draw_seed();
         let scheme = &self.scheme;
         let verifier = self.members.verifier(scheme);
         let mut holds = |sums: &[Sum<S::Point>]| {
-            let left = *sifting > 0;
-            *sifting = sifting.saturating_sub(sums.len());
             let claims: Vec<_> = claims(message, sums).collect();
-            left && scheme.verify(verifier, &claims, &seed)
+            scheme.verify(verifier, &claims, &seed)
         };
         let Some(instance) = self.instances.get_mut(key) else {
             return false;
         };
-        let refuted = instance.refute(scheme, &self.members, &ballot, &mut holds);
-        // Once too much is false to look at each part, nobody can be blamed for what was not looked at.
-        let is_sifted = *sifting > 0;
-        let mut is_news = false;
-        for source in refuted.culprits.into_iter().filter(|_| is_sifted) {
-            if source.vouched {
+        let refuted = instance.refute(&self.members, &ballot, &mut holds);
+        let is_news = match refuted.culprit {
+            None => false,
+            Some(source) if source.vouched => {
                 self.exclude(source.member, Exclusion::FalseSignature);
-            } else {
-                is_news |= self.distrust(now, source.member, key);
+                self.disown(now, source.member, true);
+                true
             }
-        }
+            Some(source) => self.distrust(now, source.member, key),
+        };
         let again = self.started_over.get(key);
-        if (refuted.lost_others || !is_sifted) && again.is_none_or(|&last| now >= last + START_OVER)
-        {
+        if refuted.lost_others && again.is_none_or(|&last| now >= last + START_OVER) {
             self.started_over.insert(key.into(), now);
             self.start_over(key);
         }

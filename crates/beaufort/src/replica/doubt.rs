@@ -66,21 +66,27 @@ impl<S: Scheme> Replica<S> {
         let before = self.doubts.get(&member);
         let length = before.map_or(FIRST, |doubt| LONGEST.min(2 * doubt.length));
         self.doubt(now, member, length);
+        self.disown(now, member, false);
+        true
+    }
+
+    /// Drops all that a neighbour passed on and does not answer for, or that as well.
+    pub(super) fn disown(&mut self, now: Millis, member: MemberId, vouched: bool) {
         let (cx, instances) = self.split(now);
         let mut changed = Vec::new();
         for (key, instance) in instances {
-            if instance.disown(cx.members, member) {
+            if instance.disown(cx.members, member, vouched) {
                 changed.push(key.clone());
             }
         }
         changed.iter().for_each(|key| self.touch(key));
-        true
     }
 
     /// There is a new neighbour. Who spoils signatures must not do well by changing neighbours.
     pub(super) fn doubt_while_alarmed(&mut self, now: Millis, member: MemberId) {
         if now < self.alarmed_until && !self.is_distrusted(member) {
-            self.doubt(now, member, self.settings.caution);
+            let before = self.doubts.get(&member).map_or(0, |doubt| doubt.length);
+            self.doubt(now, member, self.settings.caution.max(before));
         }
     }
 

@@ -36,7 +36,10 @@ impl<S: Scheme> Replica<S> {
                 continue;
             }
             let instance = self.instances.get(&state.key);
-            if !state.resolve(|view, start| instance?.find(view, start)) {
+            let salt = peer.salt;
+            let find =
+                |view, name| instance?.find(view, |digest| wire::short_name(&salt, digest) == name);
+            if !state.resolve(find) {
                 wanted.push(state.key);
                 continue;
             }
@@ -100,13 +103,18 @@ impl<S: Scheme> Replica<S> {
 
     /// A message in which values that its receiver has are named in full, as far as they are known here.
     #[cfg(feature = "simulation")]
-    pub(crate) fn in_full(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn in_full(&self, to: MemberId, bytes: &[u8]) -> Vec<u8> {
         let Ok(Message::States(mut states)) = wire::decode(bytes) else {
+            return bytes.to_vec();
+        };
+        let Some(salt) = self.peers.get(&to).and_then(|peer| peer.its_salt) else {
             return bytes.to_vec();
         };
         for state in &mut states {
             if let Some(instance) = self.instances.get(&state.key) {
-                state.resolve(|view, start| instance.find(view, start));
+                state.resolve(|view, name| {
+                    instance.find(view, |digest| wire::short_name(&salt, digest) == name)
+                });
             }
         }
         wire::encode(&Message::States(states))
@@ -166,6 +174,13 @@ impl<S: Scheme> Replica<S> {
         }
     }
 
+    /// A neighbour says how values are to be named to it.
+    pub(super) fn receive_salt(&mut self, from: MemberId, salt: wire::Salt) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.its_salt = Some(salt);
+        }
+    }
+
     /// Notes that a key changed.
     pub(super) fn touch(&mut self, key: &[u8]) {
         for keys in [
@@ -199,6 +214,7 @@ impl<S: Scheme> Replica<S> {
         let Some(peer) = self.peers.get_mut(&to) else {
             return;
         };
+        let salt = peer.its_salt;
         let mut messages = Vec::new();
         let (mut batch, mut size) = (Vec::new(), 0);
         for key in keys.union(proposals) {
@@ -207,7 +223,8 @@ impl<S: Scheme> Replica<S> {
             };
             let known = peer.of(key);
             let is_proposed = proposals.contains(key);
-            let news = known.news(now, &self.scheme, &self.members, instance, is_proposed);
+            let (scheme, members) = (&self.scheme, &self.members);
+            let news = known.news(now, scheme, members, instance, is_proposed, salt.as_ref());
             let Some(state) = news else {
                 continue;
             };
@@ -422,6 +439,81 @@ mod tests {
             panic!("states were sent");
         };
         assert!(!states[0].is_vouched());
+    }
+
+    /// Access control was asked for each value again with each vote of a later round, and all values were hashed for that: one
+    /// message kept its receiver busy for minutes.
+    #[test]
+    fn access_control_is_asked_once_for_each_value() {
+        const VALUES: u16 = 100;
+        let asked = std::rc::Rc::new(std::cell::Cell::new(0));
+        let counted = asked.clone();
+        let access = move |_: &[u8], _: Option<&[u8]>, _: Option<&[u8]>| {
+            counted.set(counted.get() + 1);
+            true
+        };
+        let (members, mut secrets) = members::network(4);
+        let secret = secrets.remove(0);
+        let settings = Settings::default();
+        let access = Box::new(access);
+        let mut replica =
+            Replica::new(Bls, members, secret, settings, access, [0; 32], []).unwrap();
+        replica.connected(0, NEIGHBOUR);
+        let all = (0..4).map(|member| Signers::one(4, MemberId(member)));
+        let all = all.reduce(|all, one| all.plus(&one).unwrap()).unwrap();
+        let proposals: Vec<_> = (0..VALUES)
+            .map(|value| Some(value.to_le_bytes().to_vec()))
+            .collect();
+        let mut votes = Vec::new();
+        for round in [0, 1] {
+            for value in &proposals {
+                let ballot = crate::Ballot {
+                    round,
+                    phase: Phase::PreCommit,
+                    value: crate::digest::value(value.as_deref()),
+                };
+                votes.push(Signed {
+                    ballot,
+                    signers: all.clone(),
+                    signature: crate::Signature([0; 48]),
+                });
+            }
+        }
+        let state = State {
+            view: 1,
+            whole: true,
+            proposals,
+            votes,
+            ..State::default()
+        };
+        let states = Message::States(vec![KeyState::new(b"key", state, false)]);
+        replica.receive(0, NEIGHBOUR, &wire::encode(&states));
+        assert_eq!(asked.get(), VALUES);
+    }
+
+    /// Evidence that proves nothing cost its receiver two verifications, as often as somebody sent it.
+    #[test]
+    fn who_shows_evidence_that_proves_nothing_is_excluded() {
+        let mut replica = replica();
+        let vote = |value| Signed {
+            ballot: crate::Ballot {
+                round: 0,
+                phase: Phase::PreCommit,
+                value: [value; 32],
+            },
+            signers: Signers::one(4, MemberId(2)),
+            signature: Bls.encode(&Bls.sign(&SecretKey::from_seed(&[1; 32]), &[7; 32])),
+        };
+        let evidence = crate::Evidence {
+            culprit: MemberId(2),
+            key: b"key".to_vec(),
+            view: 1,
+            votes: [vote(1), vote(2)],
+        };
+        let evidence = Message::Evidence(Box::new(evidence));
+        replica.receive(0, NEIGHBOUR, &wire::encode(&evidence));
+        let excluded: Vec<_> = replica.excluded.iter().collect();
+        assert_eq!(excluded, [(&NEIGHBOUR, &Exclusion::FalseSignature)]);
     }
 
     /// A neighbour that was behind said so between two turns. Nobody was to poll for it, and it waited for seconds.

@@ -10,7 +10,7 @@ use crate::{
     instance::{Decision, Instance, State},
     tally::Tally,
     vote::Ballot,
-    wire::KeyState,
+    wire::{KeyState, Salt},
 };
 
 /// How long a neighbour is not told little news of a key, in milliseconds.
@@ -33,13 +33,19 @@ pub(super) struct Peer {
     pub keys: BTreeMap<Vec<u8>, Known>,
     /// When it last sent anything that was new here.
     pub useful: Millis,
+    /// What it names values with.
+    pub salt: Salt,
+    /// What it wants values to be named with, once it said so.
+    pub its_salt: Option<Salt>,
 }
 
 impl Peer {
-    pub fn new(now: Millis) -> Self {
+    pub fn new(now: Millis, salt: Salt) -> Self {
         Self {
             keys: BTreeMap::new(),
             useful: now,
+            salt,
+            its_salt: None,
         }
     }
 
@@ -150,6 +156,7 @@ impl Known {
         members: &Members<S>,
         instance: &mut Instance<S>,
         is_proposed: bool,
+        salt: Option<&Salt>,
     ) -> Option<KeyState> {
         if !self.is_behind(members, instance) {
             return None;
@@ -188,7 +195,9 @@ impl Known {
         self.note(&state);
         self.told = Some(now);
         let mut state = KeyState::new(instance.key(), state, vouched);
-        state.shorten(has);
+        if let Some(salt) = salt {
+            state.shorten(salt, has);
+        }
         Some(state)
     }
 

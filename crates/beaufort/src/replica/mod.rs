@@ -334,7 +334,8 @@ impl<S: Scheme> Replica<S> {
             Message::Compare(nodes) => self.receive_compare(now, from, &nodes),
             Message::Under(paths) => self.receive_under(now, from, &paths),
             Message::Neighbours(members) => self.neighbours.heard(&self.members, members),
-            Message::Evidence(evidence) => self.receive_evidence(*evidence),
+            Message::Evidence(evidence) => self.receive_evidence(from, *evidence),
+            Message::Salt(salt) => self.receive_salt(from, salt),
         }
     }
 
@@ -427,7 +428,7 @@ impl<S: Scheme> Replica<S> {
         self.dirty.extend(open.map(|(key, _)| key.clone()));
     }
 
-    fn receive_evidence(&mut self, evidence: Evidence) {
+    fn receive_evidence(&mut self, from: MemberId, evidence: Evidence) {
         let known = self.excluded.get(&evidence.culprit);
         if matches!(known, Some(Exclusion::DoubleVote(_))) || evidence.key.len() > MAX_KEY {
             return;
@@ -435,6 +436,9 @@ impl<S: Scheme> Replica<S> {
         let seed = self.draw_seed();
         if evidence.holds(&self.scheme, &self.members, &seed) {
             self.exclude(evidence.culprit, Exclusion::DoubleVote(Box::new(evidence)));
+        } else {
+            // Nobody honest passes on what it did not check.
+            self.exclude(from, Exclusion::FalseSignature);
         }
     }
 

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::rand_core::Rng;
 
 use super::{Output, Replica, known::Peer};
-use crate::{MemberId, Members, Millis, Scheme, wire::Message};
+use crate::{
+    MemberId, Members, Millis, Scheme,
+    wire::{Message, Salt},
+};
 
 /// The most connections at a time: what a browser carries well.
 const MAX_PEERS: usize = 24;
@@ -80,7 +83,10 @@ impl<S: Scheme> Replica<S> {
             self.neighbours.chosen.insert(member);
         }
         self.neighbours.failed.remove(&member);
-        self.peers.insert(member, Peer::new(now));
+        let mut salt = Salt::default();
+        self.random.fill_bytes(&mut salt);
+        self.peers.insert(member, Peer::new(now, salt));
+        self.send(member, &Message::Salt(salt));
         self.doubt_while_alarmed(now, member);
         let neighbours = self.peers.keys().copied().collect();
         self.send(member, &Message::Neighbours(neighbours));

@@ -81,7 +81,7 @@ impl<S: Scheme> Replica<S> {
     }
 
     fn restore_key(&mut self, key: &[u8], record: &[u8]) -> Result<(), RecordError> {
-        let (of, state) = wire::decode::<KeyState>(record)?.into_state()?;
+        let (of, state) = wire::decode_kept::<KeyState>(record)?.into_state()?;
         let members = self.members.len();
         let fits = |vote: &Signed| vote.signers.members() == members;
         let decided = |decision: &Decision| decision.certificate.signers.members() == members;
@@ -129,5 +129,75 @@ impl<S: Scheme> Instance<S> {
             proposals: proposals.collect(),
             votes: votes.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{
+        Ballot, MemberId, Output, Phase, Settings, Signature, Signers,
+        bls::Bls,
+        digest, members,
+        wire::{MAX_MESSAGE, MAX_VALUE, Message},
+    };
+
+    const MEMBERS: usize = 40;
+
+    fn replica(stored: Vec<(Vec<u8>, Vec<u8>)>) -> Replica<Bls> {
+        let (members, mut secrets) = members::network(MEMBERS as u8);
+        let access = |_: &[u8], _: Option<&[u8]>, _: Option<&[u8]>| true;
+        let settings = Settings::default();
+        let secret = secrets.remove(0);
+        let access = Box::new(access);
+        Replica::new(Bls, members, secret, settings, access, [0; 32], stored).unwrap()
+    }
+
+    /// A neighbour claimed that many members had proposed long values for one key. What the replica kept of that with its own
+    /// vote was longer than a message may be, and it did not start again.
+    #[test]
+    fn what_was_kept_starts_a_replica_however_long_it_is() {
+        let mut replica = replica(Vec::new());
+        replica.connected(0, MemberId(1));
+        for member in 1..20u16 {
+            let value = Some(vec![member as u8; MAX_VALUE]);
+            let ballot = Ballot {
+                round: 0,
+                phase: Phase::PreCommit,
+                value: digest::value(value.as_deref()),
+            };
+            let vote = Signed {
+                ballot,
+                signers: Signers::one(MEMBERS, MemberId(member)),
+                signature: Signature(infinity()),
+            };
+            let state = State {
+                view: 1,
+                whole: true,
+                proposals: vec![value],
+                votes: vec![vote],
+                ..State::default()
+            };
+            let states = Message::States(vec![KeyState::new(b"key", state, false)]);
+            replica.receive(0, MemberId(1), &wire::encode(&states));
+        }
+        let persisted = replica
+            .poll(0)
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Persist { key, record } => Some((key, record)),
+                _ => None,
+            });
+        let persisted: Vec<_> = persisted.collect();
+        assert!(persisted[0].1.len() > MAX_MESSAGE);
+        self::replica(persisted);
+    }
+
+    /// Bytes that can be read as a signature.
+    fn infinity() -> [u8; 48] {
+        let mut bytes = [0; 48];
+        bytes[0] = 0xc0;
+        bytes
     }
 }

@@ -276,8 +276,8 @@ impl<S: Scheme> Replica<S> {
         let Some(&member) = self.shuffled_peers().first() else {
             return;
         };
-        if self.is_distrusted(member) {
-            // It tells nothing that is believed unless it is asked to.
+        if self.doubts.contains_key(&member) {
+            // What it told unasked was not believed.
             views.iter().for_each(|(key, _)| self.want(member, key));
         }
         self.send(member, &Message::Views(views));

@@ -17,6 +17,11 @@ const FEW: usize = 4;
 /// The most nodes that are compared at a time.
 const MAX_NODES: usize = 256;
 
+/// Whether this is a way down the tree: halves of the bytes of a hash.
+fn is_path(path: &[u8]) -> bool {
+    path.len() <= 64 && path.iter().all(|&half| half < 16)
+}
+
 impl<S: Scheme> Replica<S> {
     /// Compares with one neighbour, when it is time to.
     pub(super) fn compare(&mut self, now: Millis) {
@@ -41,7 +46,11 @@ impl<S: Scheme> Replica<S> {
     pub(super) fn receive_compare(&mut self, now: Millis, from: MemberId, nodes: &[Node]) {
         self.refresh_tree();
         let (mut deeper, mut missing, mut offered) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for node in nodes.iter().take(MAX_NODES) {
+        for node in nodes
+            .iter()
+            .filter(|node| is_path(&node.path))
+            .take(MAX_NODES)
+        {
             for path in self.tree.differing(node) {
                 if self.tree.keys(&path).nth(FEW).is_some() {
                     deeper.push(self.tree.node(&path));
@@ -71,7 +80,7 @@ impl<S: Scheme> Replica<S> {
     pub(super) fn receive_under(&mut self, now: Millis, from: MemberId, paths: &[Vec<u8>]) {
         self.refresh_tree();
         let (mut deeper, mut offered) = (Vec::new(), BTreeSet::new());
-        for path in paths.iter().take(MAX_NODES).filter(|path| path.len() <= 64) {
+        for path in paths.iter().filter(|path| is_path(path)).take(MAX_NODES) {
             if self.tree.keys(path).nth(FEW).is_some() {
                 deeper.push(self.tree.node(path));
             } else {

@@ -387,7 +387,8 @@ impl World {
                 None => self.send(site, to, bytes),
                 Some(mut tamper) => {
                     let replica = self.sites[site].replica.as_ref();
-                    let bytes = replica.map_or(bytes.clone(), |replica| replica.in_full(&bytes));
+                    let bytes =
+                        replica.map_or(bytes.clone(), |replica| replica.in_full(to, &bytes));
                     for (delay, bytes) in tamper.tamper(self.now, to, bytes) {
                         self.schedule(
                             self.now + delay,

@@ -359,7 +359,7 @@ impl World {
                 if tally.is_some_and(|tally| holds(tally.claims(&Marks))) {
                     instance.confirm(cx, ballot);
                 } else {
-                    instance.refute(cx.scheme, cx.members, ballot, &mut holds);
+                    instance.refute(cx.members, ballot, &mut holds);
                 }
             });
         }
