@@ -44,8 +44,8 @@ use tokio::sync::watch;
 
 /// How long layer 1 may take before a transaction is sent to the next validator, in milliseconds.
 const RESUBMIT_MS: u64 = 1_000;
-/// How long an ended session can still be asked about here, in milliseconds. Layer 1 knows for ever
-/// what it committed.
+/// How long a session is kept here after its end, in milliseconds. The ledger has for ever what
+/// layer 1 decided.
 const LINGER_MS: u64 = 60_000;
 /// How many proposals of one node wait for a height that this one has not reached.
 const MAX_PARKED: usize = 4_096;

@@ -24,7 +24,7 @@ use plenary_types::{
     Transaction, TransactionHash,
     session::{EMPTY_CHAIN, EMPTY_HISTORY, chain_digest, chain_link, history_link},
 };
-use plenary_validator::finality::Landed;
+use plenary_validator::{decision::status, finality::Landed};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A session that a node has, and what happened in it.
@@ -91,11 +91,7 @@ impl Status {
         match self {
             Self::Open => "open",
             Self::Committing(_) => "committing",
-            Self::Decided(_, landed) => match landed.outcome {
-                Outcome::Committed => "committed",
-                Outcome::Conflict { .. } => "conflict",
-                Outcome::Rejected { .. } => "rejected",
-            },
+            Self::Decided(_, landed) => status(&landed.outcome),
             Self::Refused(_) => "rejected",
             Self::Over(Given::Aborted) => "aborted",
             Self::Over(Given::Expired) => "expired",

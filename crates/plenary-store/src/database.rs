@@ -17,8 +17,8 @@ use redb::{
 };
 use std::collections::{BTreeMap, btree_map::Entry};
 
-/// The version of the tables and of the ledger.
-pub(crate) const FORMAT: u32 = 1;
+/// The version of the tables.
+pub(crate) const FORMAT: u32 = 2;
 /// What redb may keep in memory, in bytes. What it does not keep, the system's page cache has.
 const CACHE_BYTES: usize = 8 << 20;
 
@@ -49,6 +49,8 @@ pub(crate) const BLOCKS: Table = Table::new("blocks");
 pub(crate) const TRANSACTIONS: Table = Table::new("transactions");
 /// Id of a committed operation -> location of its transaction.
 pub(crate) const OPERATIONS: Table = Table::new("operations");
+/// Session -> location of the last of its transactions that was not committed.
+pub(crate) const SESSIONS: Table = Table::new("sessions");
 
 const META_FORMAT: &[u8] = b"format";
 const META_GENESIS: &[u8] = b"genesis";
@@ -185,6 +187,7 @@ pub(crate) fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreE
         BLOCKS,
         TRANSACTIONS,
         OPERATIONS,
+        SESSIONS,
     ] {
         transaction.open_table(table)?;
     }
@@ -294,6 +297,7 @@ pub(crate) struct Snapshot {
     pub(crate) blocks: Reading,
     pub(crate) transactions: Reading,
     pub(crate) operations: Reading,
+    pub(crate) sessions: Reading,
 }
 
 impl Snapshot {
@@ -312,6 +316,7 @@ impl Snapshot {
             blocks: open(BLOCKS)?,
             transactions: open(TRANSACTIONS)?,
             operations: open(OPERATIONS)?,
+            sessions: open(SESSIONS)?,
         })
     }
 

@@ -21,6 +21,14 @@ impl File {
             Self::State => "state.redb",
         }
     }
+
+    /// What to do about one of another format.
+    fn other_format(self) -> &'static str {
+        match self {
+            Self::Ledger => "use the program that wrote it",
+            Self::State => "remove that file: it is made again from the ledger",
+        }
+    }
 }
 
 impl fmt::Display for File {
@@ -86,7 +94,7 @@ pub enum StoreError {
     Foreign(File),
     /// The file has another format.
     #[error(
-        "{file} has format {found}, this program reads format {expected}: use the program that wrote it"
+        "{file} has format {found}, this program reads format {expected}: {}", file.other_format()
     )]
     Format {
         /// Which file.

@@ -1,13 +1,17 @@
-//! Finding blocks, transactions and operations. On disk in the state database, made from the
+//! Finding blocks, transactions, operations and sessions. On disk in the state database, made from the
 //! ledger; in memory for the blocks that are not flushed yet, so that whatever is applied is
 //! found.
+//!
+//! A session that is committed is found by the operation that names it. One that is not is found
+//! where the last of its transactions is: an index of its own, which a later transaction of the same
+//! session overwrites. It can never hide a commit, which is in the other index.
 
 use crate::{
-    database::{BLOCKS, CERTIFIED, OFFSETS, OPERATIONS, Reading, Snapshot, TRANSACTIONS},
+    database::{BLOCKS, CERTIFIED, OFFSETS, OPERATIONS, Reading, SESSIONS, Snapshot, TRANSACTIONS},
     error::StoreError,
     ledger::Entry,
 };
-use plenary_types::{BlockHash, OperationId, Outcome, TransactionHash};
+use plenary_types::{BlockHash, OperationId, Outcome, SessionId, TransactionHash};
 use redb::WriteTransaction;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -44,6 +48,8 @@ pub(crate) struct Indexed {
     transactions: Vec<TransactionHash>,
     /// Ids of committed operations, with the index of their transaction.
     operations: Vec<(OperationId, u32)>,
+    /// Sessions whose transaction is not committed, with its index.
+    sessions: Vec<(SessionId, u32)>,
 }
 
 impl Indexed {
@@ -52,16 +58,23 @@ impl Indexed {
         let block = &entry.block;
         let transactions = block.transactions.iter().map(|tx| tx.hash()).collect();
         let outcomes = block.transactions.iter().zip(&block.outcomes).zip(0..);
-        let committed = outcomes.filter(|((_, outcome), _)| **outcome == Outcome::Committed);
-        let operations = committed.flat_map(|((transaction, _), index)| {
-            transaction.operation_ids().map(move |id| (id, index))
-        });
-        let operations = operations.collect();
+        let (mut operations, mut sessions) = (Vec::new(), Vec::new());
+        for ((transaction, outcome), index) in outcomes {
+            match outcome {
+                Outcome::Committed => {
+                    operations.extend(transaction.operation_ids().map(|id| (id, index)));
+                }
+                Outcome::Conflict { .. } | Outcome::Rejected { .. } => {
+                    sessions.extend(transaction.session().map(|id| (id, index)));
+                }
+            }
+        }
         Self {
             entry,
             hash,
             transactions,
             operations,
+            sessions,
         }
     }
 
@@ -76,9 +89,19 @@ impl Indexed {
     }
 
     fn operations(&self) -> impl Iterator<Item = (&OperationId, Location)> {
+        self.located(&self.operations)
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (&SessionId, Location)> {
+        self.located(&self.sessions)
+    }
+
+    fn located<'a, T>(
+        &self,
+        of: &'a [(T, u32)],
+    ) -> impl Iterator<Item = (&'a T, Location)> + use<'a, T> {
         let height = self.height();
-        let indexed = self.operations.iter();
-        indexed.map(move |(id, index)| {
+        of.iter().map(move |(id, index)| {
             let index = *index;
             (id, Location { height, index })
         })
@@ -108,6 +131,10 @@ impl Indexed {
         for (id, location) in self.operations() {
             table.insert(id.0.as_slice(), location.to_bytes().as_slice())?;
         }
+        let mut table = transaction.open_table(SESSIONS)?;
+        for (id, location) in self.sessions() {
+            table.insert(id.0.as_slice(), location.to_bytes().as_slice())?;
+        }
         Ok(())
     }
 }
@@ -119,6 +146,7 @@ pub(crate) struct Recent {
     pub(crate) heights: HashMap<BlockHash, u64>,
     pub(crate) transactions: HashMap<TransactionHash, Location>,
     pub(crate) operations: HashMap<OperationId, Location>,
+    pub(crate) sessions: HashMap<SessionId, Location>,
     pub(crate) certified: BTreeSet<u64>,
 }
 
@@ -129,6 +157,8 @@ impl Recent {
             .extend(block.transactions().map(|(hash, at)| (*hash, at)));
         self.operations
             .extend(block.operations().map(|(id, at)| (*id, at)));
+        self.sessions
+            .extend(block.sessions().map(|(id, at)| (*id, at)));
         if block.entry.certificate.is_some() {
             self.certified.insert(block.height());
         }
@@ -145,6 +175,12 @@ impl Recent {
             }
             for (id, _) in &block.operations {
                 self.operations.remove(id);
+            }
+            for (id, _) in &block.sessions {
+                // A later block in memory may have another transaction of the session.
+                if self.sessions.get(id).is_some_and(|at| at.height <= height) {
+                    self.sessions.remove(id);
+                }
             }
         }
     }
@@ -190,6 +226,10 @@ impl Snapshot {
 
     pub(crate) fn operation(&self, id: &OperationId) -> Result<Option<Location>, StoreError> {
         lookup(&self.operations, &id.0, Location::from_bytes)
+    }
+
+    pub(crate) fn session(&self, id: &SessionId) -> Result<Option<Location>, StoreError> {
+        lookup(&self.sessions, &id.0, Location::from_bytes)
     }
 
     /// The first height at or above `height` whose block has a certificate of its own.

@@ -24,7 +24,7 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use plenary_types::{
-    Block, BlockHash, Certificate, Changes, Genesis, OperationId, TransactionHash,
+    Block, BlockHash, Certificate, Changes, Genesis, OperationId, SessionId, TransactionHash,
     state_proof::EMPTY,
 };
 use redb::{Database, StorageBackend};
@@ -369,6 +369,20 @@ impl Store {
             (index.0.clone(), index.1.operations.get(id).copied())
         };
         recent.map_or_else(|| snapshot.operation(id), |at| Ok(Some(at)))
+    }
+
+    /// Where the last of a session's transactions is that was not committed. It may be committed all
+    /// the same, by another one: then [`operation`](Self::operation) has the operation that names it.
+    ///
+    /// # Errors
+    ///
+    /// Where the state database cannot be read.
+    pub fn uncommitted(&self, id: &SessionId) -> Result<Option<Location>, StoreError> {
+        let (snapshot, recent) = {
+            let index = self.index.read();
+            (index.0.clone(), index.1.sessions.get(id).copied())
+        };
+        recent.map_or_else(|| snapshot.session(id), |at| Ok(Some(at)))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod api;
 pub mod audit;
 mod bad_block;
 pub mod chain;
+pub mod decision;
 pub mod direct;
 pub mod error;
 pub mod evidence;

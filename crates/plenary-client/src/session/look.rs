@@ -56,7 +56,7 @@ pub struct SessionStatus {
     /// The digest of its chain of operations.
     #[serde(default)]
     pub chain: Option<Digest>,
-    /// Its steps; empty once the node has forgotten them for the ledger.
+    /// Its steps.
     #[serde(default)]
     pub operations: Vec<StepStatus>,
     /// The transaction, once there is one.
@@ -83,8 +83,9 @@ pub struct StepStatus {
     pub status: u16,
     /// `simulated`, `replicated` or `final`.
     pub finality: String,
-    /// The final height that it ran on.
-    pub height: u64,
+    /// The final height that it ran on; nothing once the node has forgotten it for the ledger.
+    #[serde(default)]
+    pub height: Option<u64>,
 }
 
 /// A session node, as it describes itself.

@@ -1,16 +1,13 @@
 //! What layer 1 decided of a session, as this node has verified it.
 
 use super::{Api, bad_path, refuse};
-use crate::{node::Node, session::Entry, session::Status};
+use crate::session::{Entry, Status};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
-use plenary_types::{
-    OperationId, Outcome, Problem, Receipt, SessionId, Stage, StateKey, TransactionHash,
-};
+use plenary_types::{Problem, Receipt, Stage, TransactionHash};
 use plenary_validator::{
-    direct,
     finality::Landed,
     http::Failure,
     lookup::{receipt_at, transaction_at},
@@ -39,43 +36,6 @@ pub(super) async fn wait(
     tokio::time::timeout(limit, decided).await.ok().transpose()
 }
 
-/// A session that this node has no longer, because it is committed.
-pub(super) fn in_ledger(
-    node: &Node,
-    id: SessionId,
-) -> Result<Option<(TransactionHash, Landed)>, Failure> {
-    let located = node.store.operation(&OperationId(id.0)).map_err(refuse)?;
-    let Some(location) = located else {
-        return Ok(None);
-    };
-    let (transaction, outcome) = transaction_at(&node.store, location).map_err(refuse)?;
-    let landed = Landed {
-        height: location.height,
-        index: location.index,
-        outcome,
-    };
-    Ok(Some((transaction.hash(), landed)))
-}
-
-/// What layer 1 decided against a session; nothing where it is committed.
-pub(super) fn problem(
-    node: &Node,
-    transaction: TransactionHash,
-    landed: &Landed,
-) -> Option<Problem> {
-    let problem = direct::decided(transaction, &landed.outcome)?;
-    let Outcome::Conflict { keys, .. } = &landed.outcome else {
-        return Some(problem);
-    };
-    let detail = "others changed what the session had read; nothing was applied: rebase it, or open another one";
-    let mut problem = problem;
-    problem.detail = detail.to_owned();
-    Some(match winner(node, keys) {
-        Some(winner) => problem.with("winner", winner.to_string()),
-        None => problem,
-    })
-}
-
 /// Why a transaction that is on its way is not final yet, as far as this node can tell.
 pub(super) fn why_not_yet(api: &Api) -> &'static str {
     match api.follower.status().connected {
@@ -86,16 +46,6 @@ pub(super) fn why_not_yet(api: &Api) -> &'static str {
             "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one"
         }
     }
-}
-
-/// The transaction that changed one of the keys last.
-fn winner(node: &Node, keys: &[StateKey]) -> Option<TransactionHash> {
-    let (_, view) = node.store.state().latest();
-    let written = keys.iter().filter_map(|key| view.get(key).ok().flatten());
-    let version = written.map(|entry| entry.version).max()?;
-    let block = node.store.block(version.height).ok()??;
-    let winner = block.transactions.get(version.index as usize)?;
-    Some(winner.hash())
 }
 
 pub(super) async fn receipt(

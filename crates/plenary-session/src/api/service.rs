@@ -16,6 +16,7 @@ use axum::{
 use plenary_service::{Route, SessionRole};
 use plenary_types::{Author, OperationId, Request, SessionId};
 use plenary_validator::{
+    decision::against,
     direct::{Answer, answered_before, operate},
     http::{Failure, author, from_http, reach, set, to_http, wait},
 };
@@ -152,7 +153,7 @@ async fn finish_commit(
             stepped.entry.transaction(),
         ));
     };
-    match decided::problem(&api.node, transaction, &landed) {
+    match against(&api.node.store, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, session, &landed)),
         None => {
             let response = stepped.response().clone();

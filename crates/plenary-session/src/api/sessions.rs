@@ -13,8 +13,9 @@ use axum::{
     extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use plenary_types::{Response as Answered, SessionId, TransactionHash};
+use plenary_types::{Outcome, Response as Answered, SessionId, TransactionHash};
 use plenary_validator::{
+    decision::{Decision, against},
     finality::Landed,
     http::{Failure, author, from_http, wait},
     lookup::receipt_at,
@@ -32,13 +33,10 @@ pub(super) async fn show(State(api): State<Api>, id: Id) -> Result<Json<Value>, 
     if let Some(entry) = api.node.sessions.get(&id) {
         return Ok(Json(describe(&api, &entry)?));
     }
-    match decided::in_ledger(&api.node, id)? {
-        Some((transaction, landed)) => Ok(Json(json!({
-            "session": id,
-            "status": "committed",
-            "transaction": transaction,
-            "height": landed.height,
-        }))),
+    // It has forgotten it, or never had it.
+    let store = &api.node.store;
+    match Decision::of_session(store, id).map_err(refuse)? {
+        Some(decision) => Ok(Json(decision.describe(store))),
         None => Err(refuse(Refusal::UnknownSession(id))),
     }
 }
@@ -55,7 +53,7 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
     let why: Option<Value> = match &live.status {
         Status::Committing(_) => Some(decided::why_not_yet(api).into()),
         Status::Decided(transaction, landed) => {
-            let problem = decided::problem(&api.node, *transaction, landed);
+            let problem = against(&api.node.store, *transaction, landed);
             problem.and_then(|problem| serde_json::to_value(problem).ok())
         }
         Status::Refused(reason) => serde_json::to_value(reason.problem()).ok(),
@@ -80,9 +78,7 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
 
 fn operation(live: &Live, step: &Step) -> Value {
     let finality = match (&live.status, step.agreement.is_replicated()) {
-        (Status::Decided(_, landed), _) if landed.outcome == plenary_types::Outcome::Committed => {
-            "final"
-        }
+        (Status::Decided(_, landed), _) if landed.outcome == Outcome::Committed => "final",
         (_, true) => "replicated",
         (_, false) => "simulated",
     };
@@ -123,9 +119,10 @@ pub(super) async fn commit(
     let Path(id) = id.map_err(bad_path)?;
     let _slot = api.slot()?;
     if api.node.sessions.get(&id).is_none()
-        && let Some((transaction, landed)) = decided::in_ledger(&api.node, id)?
+        && let Some(decision) = Decision::of_session(&api.node.store, id).map_err(refuse)?
+        && decision.landed.outcome == Outcome::Committed
     {
-        return committed(&api, id, transaction, &landed);
+        return committed(&api, id, decision.transaction.hash(), &decision.landed);
     }
     let Owned { entry, headers } = owned(&api, id, http).await?;
     let last = {
@@ -142,7 +139,7 @@ pub(super) async fn commit(
     let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
         return Ok(answer::on_its_way(&api, id, entry.transaction()));
     };
-    match decided::problem(&api.node, transaction, &landed) {
+    match against(&api.node.store, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, id, &landed)),
         None => committed(&api, id, transaction, &landed),
     }

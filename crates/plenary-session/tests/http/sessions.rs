@@ -121,22 +121,79 @@ async fn a_session_of_any_service_is_opened_committed_and_shown_by_the_framework
     nodes.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_sessions_on_one_account_are_not_both_committed_and_the_loser_can_be_rebased() {
-    let nodes = one_node().await;
+/// Two sessions on one account are committed: what both were answered, and the client of the one that
+/// lost.
+async fn conflict(nodes: &Nodes) -> (Response, Response, Client) {
     let (mut first, mut second) = (Client::new(1), Client::new(2));
     for client in [&mut first, &mut second] {
         client
-            .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+            .step(nodes, 0, "/plenary/v1/sessions", &Value::Null)
             .await;
         client
-            .step(&nodes, 0, "/accounts/carl/deposits", &json!(1))
+            .step(nodes, 0, "/accounts/carl/deposits", &json!(1))
             .await;
     }
-    let won = first.commit(&nodes, 0).await;
-    let winner = header(&won, "plenary-tx");
-    let lost = second.commit(&nodes, 0).await;
+    let won = first.commit(nodes, 0).await;
+    let lost = second.commit(nodes, 0).await;
     assert_eq!(lost.status(), 409);
+    (won, lost, second)
+}
+
+/// What a session node, and what a validator at the height of an answer, tell of a session.
+async fn told(nodes: &Nodes, client: &Client, answer: &Response) -> (Value, Value) {
+    let target = format!("/plenary/v1/sessions/{}", client.session.unwrap());
+    let height = header(answer, "plenary-height");
+    let at_validator = nodes.network.http.get(nodes.network.url(1, &target));
+    let at_validator = at_validator.header("plenary-height", height).send();
+    let at_node = nodes.get(0, &target).await.json().await.unwrap();
+    (at_node, at_validator.await.unwrap().json().await.unwrap())
+}
+
+/// Checks that whatever is told by one is told so by the other, which may know more.
+fn check_agrees(other: &Value, told: &Value) {
+    match told {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                check_agrees(&other[name], value);
+            }
+        }
+        Value::Array(values) => {
+            assert_eq!(values.len(), other.as_array().unwrap().len());
+            for (index, value) in values.iter().enumerate() {
+                check_agrees(&other[index], value);
+            }
+        }
+        plain => assert_eq!(plain, other),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_conflict_is_told_alike_by_session_nodes_and_validators() {
+    let nodes = one_node().await;
+    let (won, lost, client) = conflict(&nodes).await;
+    let (at_node, at_validator) = told(&nodes, &client, &lost).await;
+    assert_eq!(at_validator["status"], "conflict");
+    assert_eq!(at_validator["transaction"], header(&lost, "plenary-tx"));
+    assert_eq!(
+        at_validator["height"].to_string(),
+        header(&lost, "plenary-height")
+    );
+    assert_eq!(at_validator["why"]["winner"], header(&won, "plenary-tx"));
+    check_agrees(&at_node, &at_validator);
+
+    // A session node that has forgotten it, or never heard of it, has the ledger.
+    let session = client.session.unwrap();
+    nodes.nodes[0].node().sessions.remove(&session);
+    let (at_node, at_validator) = told(&nodes, &client, &lost).await;
+    assert_eq!(at_node, at_validator);
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_on_one_account_are_not_both_committed_and_the_loser_can_be_rebased() {
+    let nodes = one_node().await;
+    let (won, lost, mut second) = conflict(&nodes).await;
+    let winner = header(&won, "plenary-tx");
     let problem: Value = lost.json().await.unwrap();
     assert_eq!(problem["code"], "conflict");
     assert_eq!(problem["step"], 1);
@@ -155,7 +212,11 @@ async fn two_sessions_on_one_account_are_not_both_committed_and_the_loser_can_be
     assert_eq!(rebased["steps"][1]["before"]["body"], 1);
     assert_eq!(rebased["steps"][1]["after"]["body"], 2);
     second.chain = rebased["chain"].as_str().unwrap().parse().unwrap();
-    assert_eq!(second.commit(&nodes, 0).await.status(), 200);
+    let committed = second.commit(&nodes, 0).await;
+    assert_eq!(committed.status(), 200);
+    let (at_node, at_validator) = told(&nodes, &second, &committed).await;
+    assert_eq!(at_validator["status"], "committed");
+    check_agrees(&at_node, &at_validator);
     assert_eq!(
         nodes.get(0, "/accounts/carl").await.text().await.unwrap(),
         "2"

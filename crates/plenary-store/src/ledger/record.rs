@@ -6,15 +6,14 @@
 //! everything before its group was durable: what is damaged there is damage, and not the tail that
 //! a crash leaves.
 
-use crate::{
-    database::FORMAT,
-    error::{Damage, File, StoreError},
-};
+use crate::error::{Damage, File, StoreError};
 use bytes::Bytes;
 use plenary_types::{Block, Certificate, GenesisHash, decode, encode};
 use redb::StorageBackend;
 
 const MAGIC: &[u8; 8] = b"plenary\n";
+/// The version of the records.
+const FORMAT: u32 = 1;
 /// Magic, format, genesis hash, checksum.
 pub(crate) const FILE_HEADER: u64 = 8 + 4 + 32 + 4;
 /// Block length, certificate length, height, start of the group, checksum of block and

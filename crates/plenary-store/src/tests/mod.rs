@@ -109,9 +109,9 @@ fn operation(nonce: &str) -> Operation {
     }
 }
 
-pub(crate) fn transaction(nonce: &str) -> Transaction {
+pub(crate) fn transaction(originator: u8, nonce: &str) -> Transaction {
     Transaction::sign(
-        &validator(0),
+        &validator(originator),
         &genesis("test").hash(),
         service(),
         vec![operation(nonce)],
@@ -218,7 +218,17 @@ impl Chain {
     pub(crate) fn grow_with(&mut self, store: &Store, prepared: Arc<Prepared>) -> Arc<Block> {
         let height = prepared.height;
         let nonces = [format!("{height} a"), format!("{height} b")];
-        let transactions = nonces.iter().map(|nonce| transaction(nonce)).collect();
+        let transactions = nonces.iter().map(|nonce| transaction(0, nonce)).collect();
+        self.grow_of(store, prepared, transactions)
+    }
+
+    pub(crate) fn grow_of(
+        &mut self,
+        store: &Store,
+        prepared: Arc<Prepared>,
+        transactions: Vec<Transaction>,
+    ) -> Arc<Block> {
+        let height = prepared.height;
         let block = Arc::new(block(self.tip(), prepared.root, transactions));
         let certificate = height.is_multiple_of(2).then(|| certificate(&block.header));
         let mut state = self.states.last().unwrap().clone();

@@ -1,6 +1,6 @@
 use super::{Chain, genesis, genesis_changes, open, open_on, some_changes};
 use crate::{
-    File, Files, Location, Store, StoreError,
+    File, Files, Location, Store, StoreError, database,
     testing::{Disk, Random},
 };
 use plenary_types::{Block, TransactionHash};
@@ -27,6 +27,11 @@ fn check_found(store: &Store, chain: &Chain) {
                 // The last of the block was rejected, so its operation is free to come again.
                 let committed = index == 0;
                 assert_eq!(store.operation(&id).unwrap(), at.filter(|_| committed));
+                let session = id.into();
+                assert_eq!(
+                    store.uncommitted(&session).unwrap(),
+                    at.filter(|_| !committed)
+                );
             }
         }
     }
@@ -131,6 +136,70 @@ fn neither_applying_nor_reading_waits_for_the_disk() {
     store.flush().unwrap();
     drop(store);
     check_found(&open(&disk), &chain);
+}
+
+#[test]
+fn of_a_sessions_transactions_that_are_not_committed_the_last_is_found_whatever_is_flushed() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    let mut chain = Chain::new(&store);
+    let mut reject = |store: &Store, height, originator| {
+        let prepared = store.state().prepare(&[], height, Default::default());
+        let transactions = vec![
+            super::transaction(0, &format!("{height}")),
+            super::transaction(originator, "session"),
+        ];
+        chain.grow_of(store, Arc::new(prepared.unwrap()), transactions);
+    };
+    let session = super::transaction(0, "session").session().unwrap();
+    let at = |height| Some(Location { height, index: 1 });
+    reject(&store, 1, 0);
+    std::thread::scope(|scope| {
+        let held = disk.hold_syncs();
+        let flush = scope.spawn(|| store.flush());
+        held.wait();
+        reject(&store, 2, 1);
+        drop(held);
+        flush.join().unwrap().unwrap();
+    });
+    assert_eq!(store.unflushed(), 1);
+    assert_eq!(store.uncommitted(&session).unwrap(), at(2));
+    store.flush().unwrap();
+    assert_eq!(store.uncommitted(&session).unwrap(), at(2));
+    drop(store);
+    assert_eq!(open(&disk).uncommitted(&session).unwrap(), at(2));
+}
+
+#[test]
+fn tables_of_another_format_are_refused_and_made_again_from_the_ledger() {
+    let disk = Disk::new();
+    let store = open(&disk);
+    let mut chain = Chain::new(&store);
+    chain.grow(&store, Default::default());
+    store.flush().unwrap();
+    drop(store);
+    let database = database::open(disk.files().state).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(database::META).unwrap();
+    let older = 1_u32.to_be_bytes();
+    table
+        .insert(b"format".as_slice(), older.as_slice())
+        .unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let refused = open_on(&disk).map(|_| ()).unwrap_err();
+    let file = File::State;
+    assert!(matches!(refused, StoreError::Format { file: of, found: 1, .. } if of == file));
+    assert!(
+        refused.to_string().contains("remove that file"),
+        "{refused}"
+    );
+    let removed = open(&disk.with_ledger(disk.ledger(), false));
+    assert_eq!(
+        removed.replay().next().unwrap().unwrap().block,
+        chain.blocks[1]
+    );
 }
 
 #[test]

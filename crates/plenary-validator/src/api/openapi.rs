@@ -80,7 +80,7 @@ const RESOURCES: &[Resource] = &[
     (
         "get",
         "/plenary/v1/sessions/{id}",
-        "What became of a session, once it is committed",
+        "A session that layer 1 has decided: status, operations, why",
         &["id"],
         "200",
     ),

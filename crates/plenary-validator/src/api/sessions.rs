@@ -1,19 +1,18 @@
 //! `GET sessions/{id}`: what became of a session, as the ledger has it.
 
-use super::{Api, bad_path, not_found};
+use super::{Api, bad_path};
 use crate::{
+    decision::Decision,
     http::{Failure, reach},
-    lookup::transaction_at,
 };
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
     http::HeaderMap,
 };
-use plenary_types::{OperationId, SessionId};
-use serde_json::{Value, json};
+use plenary_types::{Problem, SessionId, Stage};
+use serde_json::Value;
 
-/// Only a committed session is known here: what ended otherwise is no part of the state.
 pub(super) async fn session(
     State(api): State<Api>,
     id: Result<Path<SessionId>, PathRejection>,
@@ -22,14 +21,18 @@ pub(super) async fn session(
     let Path(id) = id.map_err(bad_path)?;
     reach(&api.node.finality, &headers).await?;
     let store = &api.node.store;
-    // A session is named by its first operation.
-    let located = store.operation(&OperationId(id.0))?;
-    let location = located.ok_or_else(|| not_found("committed session", id))?;
-    let (transaction, _) = transaction_at(store, location)?;
-    Ok(Json(json!({
-        "session": id,
-        "status": "committed",
-        "transaction": transaction.hash(),
-        "height": location.height,
-    })))
+    match Decision::of_session(store, id)? {
+        Some(decision) => Ok(Json(decision.describe(store))),
+        None => Err(undecided(id)),
+    }
+}
+
+/// What a session is before layer 1 has decided, validators are not told.
+fn undecided(id: SessionId) -> Failure {
+    let detail = format!(
+        "layer 1 has decided nothing of session {id}: where it is open, on its way, given up or expired, a session node knows; ask one of them, at the same path"
+    );
+    Problem::new(404, "unknown-decided-session", detail)
+        .at(Stage::Layer1)
+        .into()
 }

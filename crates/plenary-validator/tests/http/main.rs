@@ -8,5 +8,6 @@ mod direct;
 mod drafts;
 mod network;
 mod refusals;
+mod sessions;
 
 use plenary_validator::testing::bank;
