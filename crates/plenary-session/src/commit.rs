@@ -107,7 +107,7 @@ impl Node {
         if !agreement.is_endorsed() {
             // The client may have been answered by another node, or before this one was restarted.
             self.ask_again(live, last);
-            return Err(self.lacks_participation(agreement));
+            return Err(self.lacking(agreement));
         }
         let operations = live.operations();
         let mut endorsements = agreement.endorsements();

@@ -52,6 +52,11 @@ pub enum Refusal {
     /// The session's lock was not free in time: a step before does not come back.
     #[error("an earlier step of session {0} has not come back; retry later")]
     Busy(SessionId),
+    /// What the answer would tell of is not on this node's disk.
+    #[error(
+        "this node's disk has not taken it: it is slow or full, and what is not on it is not answered; retry with the same nonce, here or at another session node"
+    )]
+    NotDurable,
     /// Too few session nodes agreed in time.
     #[error(
         "the step is durable here, but {endorsed} of the {needed} other session nodes that must agree have; retry with the same nonce"
@@ -163,6 +168,7 @@ impl Refusal {
             Self::TooManySessions(_) => (429, "too-many-sessions"),
             Self::Overloaded(_) => (429, "overloaded"),
             Self::Busy(_) => (503, "session-busy"),
+            Self::NotDurable => (503, "not-durable"),
             Self::Participation { .. } => (503, "participation"),
             Self::ChainDiffers { .. } => (409, "chain-differs"),
             Self::CommitmentRequired { .. } => (428, "commitment-required"),

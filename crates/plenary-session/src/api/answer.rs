@@ -1,6 +1,6 @@
 //! How steps and endings read over HTTP.
 
-use crate::{agreement::Agreement, feed::Feed, node::Node, step::Stepped};
+use crate::{agreement::Agreement, error::Refusal, node::Node, session::Entry, step::Stepped};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use super::{Api, decided, refuse};
 
-/// How long a step waits for the others that it needs.
-const PARTICIPATION: Duration = Duration::from_secs(2);
+/// How long a step waits for the others that it needs, and anything for this node's disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits until a step may be answered: it is durable, and those agree that must. Gives
 /// the step that it is then: another one may have taken its place.
@@ -38,12 +38,15 @@ async fn settled(
     mut stepped: Stepped,
     holds: impl Fn(&Agreement) -> bool,
 ) -> Result<Stepped, Failure> {
-    let deadline = Instant::now() + PARTICIPATION;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let agreement = stepped.agreement();
-        let settled = || holds(agreement) || agreement.is_void();
-        if !until(&stepped.entry.feed, deadline, settled).await {
-            return Err(refuse(node.lacks_participation(agreement)));
+        let settled = || (holds(agreement) || agreement.is_void()).then_some(());
+        if until(node, &stepped.entry, deadline, settled)
+            .await
+            .is_none()
+        {
+            return Err(refuse(node.lacking(agreement)));
         }
         if !agreement.is_void() {
             return Ok(stepped);
@@ -52,10 +55,31 @@ async fn settled(
     }
 }
 
-/// Whether something comes to hold in time.
-async fn until(feed: &Feed, deadline: Instant, mut holds: impl FnMut() -> bool) -> bool {
-    let held = feed.bell.until(|| holds().then_some(()));
-    tokio::time::timeout_at(deadline, held).await.is_ok()
+/// Waits until the end of a session is on this node's disk, from where on it ends so whatever crashes:
+/// gives what `look` sees of it then.
+pub(super) async fn ending<T>(
+    node: &Node,
+    entry: &Entry,
+    look: impl FnMut() -> Option<T>,
+) -> Result<T, Failure> {
+    let ending = until(node, entry, Instant::now() + PATIENCE, look).await;
+    ending.ok_or_else(|| refuse(Refusal::NotDurable))
+}
+
+/// What `look` comes to see of a session in time, while the node can still write.
+async fn until<T>(
+    node: &Node,
+    entry: &Entry,
+    deadline: Instant,
+    look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let mut failure = node.failure();
+    tokio::select! {
+        biased;
+        seen = entry.feed.bell.until(look) => Some(seen),
+        _ = failure.wait_for(Option::is_some) => None,
+        () = tokio::time::sleep_until(deadline) => None,
+    }
 }
 
 /// The answer to a step, with this node's promise of it.
@@ -111,11 +135,7 @@ pub(super) fn mark_final(
 }
 
 /// 202: the commit is on its way, and where to ask for it.
-pub(super) fn on_its_way(
-    api: &Api,
-    session: SessionId,
-    transaction: Option<TransactionHash>,
-) -> Response {
+pub(super) fn on_its_way(api: &Api, session: SessionId, transaction: TransactionHash) -> Response {
     let location = format!("/plenary/v1/sessions/{session}");
     let body = json!({
         "session": session,
@@ -126,9 +146,7 @@ pub(super) fn on_its_way(
     });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
-    if let Some(transaction) = transaction {
-        set(headers, "plenary-tx", transaction);
-    }
+    set(headers, "plenary-tx", transaction);
     set(headers, "plenary-session", session);
     set(headers, "location", location);
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -144,13 +144,10 @@ async fn finish_commit(
     headers: &HeaderMap,
     stepped: &Stepped,
 ) -> Result<Response, Failure> {
-    let session = stepped.entry.id;
-    let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await? else {
-        return Ok(answer::on_its_way(
-            api,
-            session,
-            stepped.entry.transaction(),
-        ));
+    let (session, entry) = (stepped.entry.id, &stepped.entry);
+    let transaction = answer::ending(&api.node, entry, || entry.transaction()).await?;
+    let Some((transaction, landed)) = decided::wait(entry, wait(headers)).await? else {
+        return Ok(answer::on_its_way(api, session, transaction));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, session, &landed)),

@@ -139,8 +139,9 @@ pub(super) async fn commit(
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
+    let transaction = answer::ending(&api.node, &entry, || entry.transaction()).await?;
     let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
-        return Ok(answer::on_its_way(&api, id, entry.transaction()));
+        return Ok(answer::on_its_way(&api, id, transaction));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, id, &landed)),
@@ -175,15 +176,8 @@ pub(super) async fn abort(
     let Owned { entry, .. } = owned(&api, id, http).await?;
     api.node.abort(&entry).map_err(refuse)?;
     // Durable before anyone hears of it.
-    let ended = entry.feed.bell.until(|| {
-        let over = matches!(entry.live.lock().status, Status::Over(_));
-        over.then_some(())
-    });
-    let stopping = || refuse(plenary_validator::error::Refusal::Stopping);
-    let limit = Duration::from_secs(10);
-    tokio::time::timeout(limit, ended)
-        .await
-        .map_err(|_| stopping())?;
+    let over = || matches!(entry.live.lock().status, Status::Over(_)).then_some(());
+    answer::ending(&api.node, &entry, over).await?;
     Ok(Json(json!({ "session": id, "status": "aborted" })))
 }
 
