@@ -17,7 +17,7 @@ use crate::{
     rival::Rank,
     session::{Entry, Live, Status, Step, history_after},
     sessions::Most,
-    step::lock,
+    step::{lock, owner as opener},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -145,6 +145,9 @@ impl Node {
             (Author::Anonymous { .. }, Owner::Token(_))
                 if self.genesis.clients == ClientSignatures::Optional => {}
             _ => return Err("the author is not the session's owner"),
+        }
+        if opens && *owner != opener(&operation.author, &operation.request) {
+            return Err("the session's owner is not who opens it");
         }
         verify_batch(&signatures)
             .then_some(())

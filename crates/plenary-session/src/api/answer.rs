@@ -1,13 +1,19 @@
 //! How steps and endings read over HTTP.
 
-use crate::{agreement::Agreement, error::Refusal, node::Node, session::Entry, step::Stepped};
+use crate::{
+    agreement::Agreement,
+    error::Refusal,
+    node::Node,
+    session::Entry,
+    step::{Stepped, token},
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use plenary_service::with_l1;
-use plenary_types::{Problem, Promise, SessionId, TransactionHash};
+use plenary_types::{Author, Problem, Promise, SessionId, TransactionHash};
 use plenary_validator::{
     finality::Landed,
     http::{Failure, set, to_http},
@@ -83,7 +89,7 @@ async fn until<T>(
 }
 
 /// The answer to a step, with this node's promise of it.
-pub(super) fn step(node: &Node, stepped: &Stepped, promise: Promise) -> Response {
+pub(super) fn step(stepped: &Stepped, promise: Promise) -> Response {
     let (step, session) = (&stepped.step, stepped.entry.id);
     let mut response = to_http(stepped.response().clone());
     let headers = response.headers_mut();
@@ -96,9 +102,8 @@ pub(super) fn step(node: &Node, stepped: &Stepped, promise: Promise) -> Response
     set(headers, "plenary-sequence", step.promise.sequence);
     set(headers, "plenary-promise", promise);
     set(headers, "plenary-height", step.promise.height);
-    let own = step.promise.node == node.key.public_key();
-    if own && step.promise.sequence == 0 && step.operation.client().is_none() {
-        set(headers, super::TOKEN, node.token(session));
+    if let (0, Author::Anonymous { nonce }) = (step.promise.sequence, &step.operation.author) {
+        set(headers, super::TOKEN, token(nonce, &step.operation.request));
     }
     response
 }

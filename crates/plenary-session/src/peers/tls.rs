@@ -48,7 +48,7 @@ impl Identity {
         let public = CertificateDer::from(encode(&key.public_key()).to_vec());
         Ok(Self {
             key: Arc::new(CertifiedKey::new(vec![public], private)),
-            protocols: vec![format!("plenary-session/2/{}", genesis.hash()).into_bytes()],
+            protocols: vec![format!("plenary-session/3/{}", genesis.hash()).into_bytes()],
             provider: Arc::new(aws_lc_rs::default_provider()),
         })
     }

@@ -2,9 +2,9 @@
 
 use crate::{
     support::Client,
-    world::{World, anonymous, number, stepped},
+    world::{World, anonymous, code, number, stepped},
 };
-use plenary_session::step::Ran;
+use plenary_session::step::{Ran, token};
 use plenary_types::{Method, encode};
 use plenary_validator::testing::bank::{deposit_request, request, transfer_request};
 
@@ -56,8 +56,15 @@ fn a_sessions_own_writes_are_seen_by_it_and_by_nobody_else() {
     assert_eq!(number(&other.operation.response), 1);
     let look = request(Method::Get, "/accounts/shared", &());
     let entry = world.entry(0, &ann);
-    let (_, seen) = world.node(0).read(&entry, &look).unwrap();
+    let read = |reader: &mut Client| {
+        let asked = reader.ask(world.now(), look.clone());
+        world
+            .node(0)
+            .read(&entry, &asked.request, &asked.author, None)
+    };
+    let (_, seen) = read(&mut ann).unwrap();
     assert_eq!(number(&seen.response()), 10);
+    assert_eq!(code(read(&mut bob)), "foreign-session");
 }
 
 #[test]
@@ -130,7 +137,7 @@ fn a_client_that_does_not_sign_works_with_its_token() {
     let Ok(Ran::Stepped(opened)) = opened else {
         panic!("{opened:?}");
     };
-    let token = Some(node.token(opened.entry.id));
+    let token = Some(token(b"a", &deposit_request("ann", 5)));
     let step = anonymous("b", token, deposit_request("ann", 5));
     let step = stepped(node.step(&opened.entry, step));
     assert_eq!(number(&step.operation.response), 10);

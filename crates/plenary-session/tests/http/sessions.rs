@@ -43,9 +43,10 @@ async fn a_session_by_a_services_own_routes_is_answered_step_by_step_and_committ
         nodes.get(0, "/accounts/ann").await.text().await.unwrap(),
         "10"
     );
-    let own = nodes.network.http.get(nodes.url(0, "/accounts/ann"));
-    let own = own.header("plenary-session", session.to_string());
-    assert_eq!(own.send().await.unwrap().text().await.unwrap(), "5");
+    let mut read = post("/accounts/ann", &Value::Null);
+    (read.method, read.body) = (plenary_types::Method::Get, Default::default());
+    let own = client.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(own.text().await.unwrap(), "5");
 
     let last = post(&format!("/withdrawals/{session}"), &Value::Null);
     let answer = client.send(&nodes, 0, &last, "last", true).await;
@@ -194,6 +195,142 @@ async fn a_client_that_does_not_sign_owns_its_session_by_a_token() {
         .await
         .unwrap();
     assert_eq!(header(&own, "plenary-finality"), "final");
+    nodes.stop().await;
+}
+
+/// A client that does not sign, and its session once it has opened one.
+struct Anonymous<'a> {
+    nodes: &'a Nodes,
+    session: Option<(String, String)>,
+}
+
+impl Anonymous<'_> {
+    /// Sends a request to a node with an `Idempotency-Key`, until enough nodes agree.
+    async fn post(&self, node: usize, target: &str, key: &str) -> Response {
+        loop {
+            let http = self.nodes.network.http.post(self.nodes.url(node, target));
+            let mut http = http.header("idempotency-key", key);
+            if let Some((session, token)) = &self.session {
+                http = http.header("plenary-session", session);
+                http = http.header("plenary-session-token", token);
+            }
+            let answer = http.json(&3).send().await.unwrap();
+            if answer.status() != 503 {
+                return answer;
+            }
+        }
+    }
+}
+
+/// The token was made of the secret of the node that gave it out: who had no answer to the opening
+/// before that node died got the session from another one, and not the token to go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_with_the_same_key_has_the_same_answer_at_another_node_and_after_a_restart() {
+    let bounds = Bounds {
+        participation: Participation::Majority,
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(3, ClientSignatures::Optional, bounds).await;
+    let mut client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/plenary/v1/sessions", "open").await;
+    let (session, token) = (
+        header(&opening, "plenary-session"),
+        header(&opening, "plenary-session-token"),
+    );
+    client.session = Some((session.clone(), token.clone()));
+    let step = client.post(0, "/accounts/gus/deposits", "step").await;
+    let first = (
+        header(&step, "plenary-sequence"),
+        step.text().await.unwrap(),
+    );
+    assert_eq!(first, ("1".into(), "3".into()));
+
+    let dead = nodes.nodes.remove(0);
+    dead.stop().await;
+    // What was node 1.
+    for restarted in [false, true] {
+        if restarted {
+            nodes.settings.remove(0);
+            nodes.restart(0).await;
+        }
+        let mut client = Anonymous {
+            nodes: &nodes,
+            session: None,
+        };
+        let again = client.post(0, "/plenary/v1/sessions", "open").await;
+        assert_eq!(header(&again, "plenary-session-token"), token);
+        client.session = Some((session.clone(), token.clone()));
+        let again = client.post(0, "/accounts/gus/deposits", "step").await;
+        let again = (
+            header(&again, "plenary-sequence"),
+            again.text().await.unwrap(),
+        );
+        assert_eq!(again, first, "restarted: {restarted}");
+        // Who does not know the key gets nothing of it.
+        client.session = None;
+        let other = client.post(0, "/plenary/v1/sessions", "another").await;
+        assert_ne!(header(&other, "plenary-session-token"), token);
+    }
+
+    let client = Anonymous {
+        nodes: &nodes,
+        session: Some((session.clone(), token)),
+    };
+    let target = format!("/plenary/v1/sessions/{session}/commit");
+    let mut transactions = Vec::new();
+    for node in [0, 1, 0] {
+        let committed = client.post(node, &target, "commit").await;
+        assert_eq!(committed.status(), 200);
+        transactions.push(header(&committed, "plenary-tx"));
+    }
+    transactions.dedup();
+    assert_eq!(transactions.len(), 1);
+    nodes.stop().await;
+}
+
+/// Who knew a session's name read what it had written and not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_has_written_is_for_its_owner_to_read() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/hal/deposits", &json!(4))
+        .await;
+    let mut read = post("/accounts/hal", &Value::Null);
+    (read.method, read.body) = (plenary_types::Method::Get, Default::default());
+    read.content_type.clear();
+    let own = client.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(own.text().await.unwrap(), "4");
+    let mut stranger = Client::new(2);
+    stranger.session = client.session;
+    let foreign = stranger.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
+
+    let mut client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/plenary/v1/sessions", "open").await;
+    let (session, token) = (
+        header(&opening, "plenary-session"),
+        header(&opening, "plenary-session-token"),
+    );
+    client.session = Some((session.clone(), token.clone()));
+    client.post(0, "/accounts/hal/deposits", "step").await;
+    let read = || {
+        let read = nodes.network.http.get(nodes.url(0, "/accounts/hal"));
+        read.header("plenary-session", &session)
+    };
+    let own = read().header("plenary-session-token", token).send().await;
+    assert_eq!(own.unwrap().text().await.unwrap(), "3");
+    let foreign = read().send().await.unwrap();
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
     nodes.stop().await;
 }
 
