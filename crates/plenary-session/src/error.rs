@@ -114,12 +114,16 @@ pub enum Refusal {
     )]
     RebaseUnsigned(SessionId),
     /// A request of the session is refused on the current state.
-    #[error("step {sequence} is refused on the current state: {problem}")]
+    #[error(
+        "step {sequence} is refused on the current state: {problem}; the session stays in conflict: open another session without that request or with another in its place, or rebase again once the state has changed"
+    )]
     RebaseRefused {
         /// The step.
         sequence: u32,
         /// Why.
         problem: Problem,
+        /// What changed in the steps before it.
+        steps: Vec<serde_json::Value>,
     },
     /// What a validator refuses, a session node does for the same reasons.
     #[error("{0}")]
@@ -192,8 +196,10 @@ impl Refusal {
             Self::RebaseRefused {
                 sequence,
                 problem: inner,
+                steps,
             } => problem
                 .with("sequence", *sequence)
+                .with("steps", steps.clone())
                 .with("problem", serde_json::to_value(inner).unwrap_or_default()),
             _ => problem,
         };

@@ -7,7 +7,8 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use plenary_types::{
-    OperationId, Outcome, Problem, Receipt, SessionId, Stage, StateKey, TransactionHash,
+    OperationId, Outcome, Problem, Read, Receipt, SessionId, Stage, StateKey, TransactionHash,
+    Version, state::range_digest,
 };
 use plenary_validator::{
     direct,
@@ -17,6 +18,9 @@ use plenary_validator::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
+
+/// How many entries of a range are looked at, at each height, for what changed in it.
+const MOST_ENTRIES: usize = 1_024;
 
 /// Waits until a session is decided: its transaction and where that is. Nothing where it takes
 /// longer.
@@ -67,10 +71,11 @@ pub(super) fn problem(
     let Outcome::Conflict { keys, .. } = &landed.outcome else {
         return Some(problem);
     };
+    let winner = keys.first().and_then(|key| winner(node, landed, key));
     let detail = "others changed what the session had read; nothing was applied: rebase it, or open another one";
     let mut problem = problem;
     problem.detail = detail.to_owned();
-    Some(match winner(node, keys) {
+    Some(match winner {
         Some(winner) => problem.with("winner", winner.to_string()),
         None => problem,
     })
@@ -88,14 +93,67 @@ pub(super) fn why_not_yet(api: &Api) -> &'static str {
     }
 }
 
-/// The transaction that changed one of the keys last.
-fn winner(node: &Node, keys: &[StateKey]) -> Option<TransactionHash> {
-    let (_, view) = node.store.state().latest();
-    let written = keys.iter().filter_map(|key| view.get(key).ok().flatten());
-    let version = written.map(|entry| entry.version).max()?;
-    let block = node.store.block(version.height).ok()??;
-    let winner = block.transactions.get(version.index as usize)?;
-    Some(winner.hash())
+/// The transaction that made what a decided one had read of `key` stale; of several in one block the
+/// last. Nothing where the state does not tell: it is not kept any more, or has the key no longer, which
+/// any of several transactions of one block may have deleted.
+fn winner(node: &Node, landed: &Landed, key: &StateKey) -> Option<TransactionHash> {
+    let (transaction, _) = transaction_at(&node.store, landed.location()).ok()?;
+    let reads = transaction.operations.iter().flat_map(|one| &one.reads);
+    let of_key = |read: &&Read| match read {
+        Read::Key { key: own, .. } | Read::Range { from: own, .. } => own == key,
+    };
+    let mut reads: Vec<&Read> = reads.filter(of_key).collect();
+    let stale = |read: &Read, height| Some(look(node, read, height)?.0);
+    // Back from the block that decided it to the one that made it stale.
+    let mut height = landed.height;
+    let mut before = None;
+    while let Some(below) = height.checked_sub(1) {
+        let mut still = reads.clone();
+        still.retain(|read| stale(read, below) == Some(true));
+        if still.is_empty() {
+            before = reads.first().and_then(|read| stale(read, below));
+            break;
+        }
+        (reads, height) = (still, below);
+    }
+    let decided = Version {
+        height: landed.height,
+        index: landed.index,
+    };
+    let (_, version) = look(node, reads.first()?, height)?;
+    if let Some(version) = version.filter(|version| *version < decided) {
+        let block = node.store.block(version.height).ok()??;
+        return Some(block.transactions.get(version.index as usize)?.hash());
+    }
+    before?;
+    let block = node.store.block(height).ok()??;
+    let committed = (0..).zip(block.transactions.iter().zip(&block.outcomes));
+    let mut committed = committed.filter(|(index, (_, outcome))| {
+        let (index, outcome) = (*index, *outcome);
+        *outcome == Outcome::Committed && Version { height, index } < decided
+    });
+    let (_, (only, _)) = committed.next()?;
+    committed.next().is_none().then(|| only.hash())
+}
+
+/// Whether a read is stale after the block of a height, and which transaction changed it last, where
+/// that shows. Nothing where the state is not kept.
+fn look(node: &Node, read: &Read, height: u64) -> Option<(bool, Option<Version>)> {
+    let view = node.store.state().view(height).ok()?;
+    match read {
+        Read::Key { key, version } => {
+            let now = view.get(key).ok()?.map(|found| found.version);
+            Some((now != *version, now))
+        }
+        Read::Range { from, to, digest } => {
+            let found = view.range(from, to, MOST_ENTRIES).ok()?;
+            let entries = found.iter().map(|(key, found)| (key, found.version));
+            let stale = range_digest(entries.clone()) != *digest;
+            let versions = entries.map(|(_, version)| version);
+            let changed = versions.filter(|version| version.height == height);
+            Some((stale, changed.max()))
+        }
+    }
 }
 
 pub(super) async fn receipt(

@@ -13,7 +13,7 @@ use axum::{
     extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use plenary_types::{Response as Answered, SessionId, TransactionHash};
+use plenary_types::{SessionId, TransactionHash};
 use plenary_validator::{
     finality::Landed,
     http::{Failure, author, from_http, wait},
@@ -211,20 +211,7 @@ pub(super) async fn rebase(
 
 fn changed(api: &Api, rerun: &Rerun) -> Value {
     let (key, genesis) = (&api.node.key, api.node.genesis.hash());
-    let operation = &rerun.step.operation;
-    json!({
-        "sequence": rerun.step.promise.sequence,
-        "method": operation.request.method,
-        "target": operation.request.target,
-        "changed": rerun.before != operation.response,
-        "before": answered(&rerun.before),
-        "after": answered(&operation.response),
-        "promise": rerun.step.promise.give(key, &genesis),
-    })
-}
-
-fn answered(response: &Answered) -> Value {
-    let body: Value = serde_json::from_slice(&response.body)
-        .unwrap_or_else(|_| String::from_utf8_lossy(&response.body).into());
-    json!({ "status": response.status, "content_type": response.content_type, "body": body })
+    let mut change = rerun.change();
+    change["promise"] = json!(rerun.step.promise.give(key, &genesis));
+    change
 }

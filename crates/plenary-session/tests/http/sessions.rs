@@ -198,6 +198,79 @@ async fn a_client_that_does_not_sign_owns_its_session_by_a_token() {
     nodes.stop().await;
 }
 
+/// Whoever changed any of the keys last, when somebody asked, was named as the winner; and nobody where
+/// the key was deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_names_the_transaction_that_made_the_session_stale_and_no_later_one() {
+    let nodes = one_node().await;
+    let alone = async |target: &str| {
+        let request = nodes.network.http.post(nodes.url(0, target));
+        let answer = request.json(&1).send().await.unwrap();
+        header(&answer, "plenary-tx")
+    };
+    alone("/accounts/ida/deposits").await;
+    for (seed, winning) in [(1, "/accounts/ida/deposits"), (2, "/accounts/ida/closings")] {
+        let mut client = Client::new(seed);
+        client
+            .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+            .await;
+        client
+            .step(&nodes, 0, "/accounts/ida/deposits", &json!(1))
+            .await;
+        let winner = alone(winning).await;
+        let lost: Value = client.commit(&nodes, 0).await.json().await.unwrap();
+        assert_eq!(lost["winner"], winner, "{lost}");
+        alone("/accounts/ida/deposits").await;
+        let target = format!("/plenary/v1/sessions/{}", client.session.unwrap());
+        let shown: Value = nodes.get(0, &target).await.json().await.unwrap();
+        assert_eq!(shown["why"]["winner"], winner, "{shown}");
+    }
+    nodes.stop().await;
+}
+
+/// The step that the service refused was all that its client was told, and not what it could do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_rebase_tells_what_changed_before_the_refusal_and_what_is_left_to_do() {
+    let nodes = one_node().await;
+    let deposit = nodes
+        .network
+        .http
+        .post(nodes.url(0, "/accounts/jan/deposits"));
+    assert_eq!(deposit.json(&10).send().await.unwrap().status(), 200);
+    let (mut first, mut second) = (Client::new(1), Client::new(2));
+    for (client, amounts) in [(&mut first, &[4][..]), (&mut second, &[3, 5])] {
+        client.step(&nodes, 0, "/withdrawals", &Value::Null).await;
+        let target = format!("/withdrawals/{}/jan", client.session.unwrap());
+        for amount in amounts {
+            client.step(&nodes, 0, &target, &json!(amount)).await;
+        }
+    }
+    assert_eq!(first.commit(&nodes, 0).await.status(), 200);
+    assert_eq!(second.commit(&nodes, 0).await.status(), 409);
+
+    let target = format!("/plenary/v1/sessions/{}", second.session.unwrap());
+    let rebase = post(&format!("{target}/rebase"), &Value::Null);
+    let refused = second.send(&nodes, 0, &rebase, "rebase", false).await;
+    let refused: Value = refused.json().await.unwrap();
+    let told = (
+        &refused["code"],
+        &refused["sequence"],
+        &refused["problem"]["code"],
+    );
+    let expected = (&json!("rebase-refused"), &json!(2), &json!("overdrawn"));
+    assert_eq!(told, expected);
+    let steps = refused["steps"].as_array().unwrap();
+    let changed = |at: usize| steps[at]["changed"].as_bool().unwrap();
+    assert_eq!((steps.len(), changed(0), changed(1)), (2, false, true));
+    let bodies = (&steps[1]["before"]["body"], &steps[1]["after"]["body"]);
+    assert_eq!(bodies, (&json!(7), &json!(3)));
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("open another session"), "{detail}");
+    let shown: Value = nodes.get(0, &target).await.json().await.unwrap();
+    assert_eq!(shown["status"], "conflict");
+    nodes.stop().await;
+}
+
 /// A client that does not sign, and its session once it has opened one.
 struct Anonymous<'a> {
     nodes: &'a Nodes,
