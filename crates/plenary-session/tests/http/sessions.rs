@@ -5,6 +5,7 @@ use plenary_session::{node::Bounds, participation::Participation};
 use plenary_types::{Receipt, genesis::ClientSignatures};
 use reqwest::Response;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn header(answer: &Response, name: &str) -> String {
     let value = answer.headers().get(name);
@@ -524,37 +525,46 @@ async fn a_restarted_node_has_every_acknowledged_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_too_much_to_do_says_when_to_come_back_and_serves_again() {
+async fn a_node_with_too_much_to_do_says_when_to_come_back_harms_nobody_and_serves_again() {
     let bounds = Bounds {
-        participation: Participation::All,
         requests: 1,
         ..Bounds::default()
     };
-    let mut nodes = Nodes::start(2, ClientSignatures::Required, bounds).await;
-    let absent = nodes.nodes.remove(1);
-    absent.stop().await;
-    let client = Client::new(1);
-    let opening = post("/withdrawals", &Value::Null);
-    let waiting = client.send(&nodes, 0, &opening, "open", false);
-    let meanwhile = async {
+    let mut nodes = Nodes::start(1, ClientSignatures::Optional, bounds).await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    // Takes the one place, and waits in it until layer 1 has a quorum.
+    nodes.network.stop_from(2).await;
+    let (http, url) = (
+        nodes.network.http.clone(),
+        nodes.url(0, "/accounts/kim/deposits"),
+    );
+    let working = tokio::spawn(async move {
         loop {
-            let status: Value = nodes
-                .get(0, "/plenary/v1/status")
-                .await
-                .json()
-                .await
-                .unwrap();
-            if status["sessions"] == 1 {
-                break;
+            let deposit = http.post(&url).header("prefer", "wait=60").json(&2);
+            let answer = deposit.send().await.unwrap();
+            if answer.status() != 429 {
+                return answer;
             }
         }
-        let other = Client::new(2);
-        other.send(&nodes, 0, &opening, "open", false).await
-    };
-    let (waiting, refused) = futures::join!(waiting, meanwhile);
+    });
+    while nodes.get(0, "/accounts/lou").await.status() != 429 {}
+    let step = post("/accounts/lou/deposits", &json!(3));
+    let refused = client.send(&nodes, 0, &step, "step", false).await;
     assert_eq!(header(&refused, "retry-after"), "1");
     assert_eq!(problem(refused).await, (429, "overloaded".into()));
-    assert_eq!(problem(waiting).await, (503, "participation".into()));
+    let status = nodes.get(0, "/plenary/v1/status").await;
+    assert_eq!(status.status(), 200, "who only looks is served");
+
+    nodes.network.start_all().await;
+    let working = working.await.unwrap();
+    assert_eq!(header(&working, "plenary-finality"), "final");
+    assert_eq!(working.text().await.unwrap(), "2");
+    let step = client.send(&nodes, 0, &step, "step", false).await;
+    assert_eq!(client.take(step).await, 3);
+    assert_eq!(client.commit(&nodes, 0).await.status(), 200);
     nodes.stop().await;
 }
 
@@ -627,11 +637,9 @@ async fn a_validator_knows_what_became_of_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() {
+async fn without_a_quorum_the_commit_says_why_it_waits_and_ends_by_itself_once_there_is_one() {
     let mut nodes = one_node().await;
-    for validator in nodes.network.validators.drain(2..) {
-        validator.stop().await.unwrap();
-    }
+    nodes.network.stop_from(2).await;
     let mut client = Client::new(1);
     client
         .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
@@ -649,5 +657,49 @@ async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() 
         (&shown["status"], &shown["why"]),
         (&json!("committing"), &told["why"])
     );
+
+    nodes.network.start_all().await;
+    // The stream ends with the session; nobody asks for the commit again.
+    let events = nodes.get(0, &format!("{location}/events")).await;
+    let events = events.text().await.unwrap();
+    assert!(events.contains("event: final"), "{events}");
+    let shown: Value = nodes.get(0, &location).await.json().await.unwrap();
+    assert_eq!(
+        (&shown["status"], &shown["transaction"]),
+        (&json!("committed"), &told["transaction"])
+    );
+    let balance = nodes.get(0, "/accounts/fay").await;
+    assert_eq!(balance.text().await.unwrap(), "1");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_waited_for_as_long_as_its_client_prefers_and_goes_on() {
+    let mut nodes = one_node().await;
+    let client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/withdrawals", "open").await;
+    let session = header(&opening, "plenary-session");
+    let token = header(&opening, "plenary-session-token");
+    nodes.network.stop_from(2).await;
+    let url = nodes.url(0, &format!("/withdrawals/{session}"));
+    let http = nodes.network.http.clone();
+    let commit = |prefer: &str| {
+        let commit = http.post(&url).header("prefer", prefer);
+        let commit = commit.header("idempotency-key", "commit");
+        commit.header("plenary-session-token", &token).send()
+    };
+    // Without a preference it would be ten seconds.
+    for prefer in ["wait=0", "respond-async", "wait=1"] {
+        let answer = tokio::time::timeout(Duration::from_secs(8), commit(prefer));
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 202, "{prefer}");
+        let location = format!("/plenary/v1/sessions/{session}");
+        assert_eq!(header(&answer, "location"), location);
+    }
+    let (answer, ()) = futures::join!(commit("wait=60"), nodes.network.start_all());
+    assert_eq!(header(&answer.unwrap(), "plenary-finality"), "final");
     nodes.stop().await;
 }
