@@ -131,14 +131,23 @@ fn a_retry_signed_anew_with_the_same_nonce_gets_the_same_answer() {
 
 #[test]
 fn a_client_that_does_not_sign_works_with_its_token() {
-    let world = World::new(1);
+    let mut world = World::new(1);
     let node = world.node(0);
     let opened = node.open(anonymous("a", None, deposit_request("ann", 5)));
     let Ok(Ran::Stepped(opened)) = opened else {
         panic!("{opened:?}");
     };
     let token = Some(token(b"a", &deposit_request("ann", 5)));
-    let step = anonymous("b", token, deposit_request("ann", 5));
-    let step = stepped(node.step(&opened.entry, step));
+    let asked = anonymous("b", token, deposit_request("ann", 5));
+    let step = stepped(node.step(&opened.entry, asked.clone()));
     assert_eq!(number(&step.operation.response), 10);
+
+    // A retry after a crash is the same step, and the token is still the owner's.
+    world.restart(0);
+    let entry = world.find(0, opened.entry.id).unwrap();
+    let again = stepped(world.node(0).step(&entry, asked.clone()));
+    assert_eq!(again.operation, step.operation);
+    let next = anonymous("c", asked.token, deposit_request("ann", 5));
+    let next = stepped(world.node(0).step(&entry, next));
+    assert_eq!(number(&next.operation.response), 15);
 }

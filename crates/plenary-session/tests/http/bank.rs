@@ -55,7 +55,12 @@ fn finish(cx: &mut Context, Path(session): Path<SessionId>) -> Result<Json<Sum>,
 
 /// The bank.
 pub fn service() -> Service {
-    Service::new("bank", "1.0.0")
+    version("1.0.0")
+}
+
+/// A version of the bank.
+pub fn version(version: &str) -> Service {
+    Service::new("bank", version)
         .post("/accounts/{account}/deposits", deposit)
         .post("/accounts/{account}/closings", close)
         .get("/accounts/{account}", balance)

@@ -2,7 +2,7 @@
 
 use crate::nodes::{Client, Nodes, post};
 use plenary_session::{node::Bounds, participation::Participation};
-use plenary_types::{Receipt, genesis::ClientSignatures};
+use plenary_types::{Genesis, Receipt, genesis::ClientSignatures};
 use reqwest::Response;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -499,6 +499,45 @@ async fn a_second_node_endorses_every_step_and_goes_on_where_the_first_stopped()
     let last = post(&format!("/withdrawals/{session}"), &Value::Null);
     let answer = client.send(&nodes, 0, &last, "last", true).await;
     assert_eq!(header(&answer, "plenary-finality"), "final");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_of_another_version_delays_no_step_that_does_not_need_it() {
+    let bounds = Bounds {
+        participation: Participation::Any(2),
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(3, ClientSignatures::Required, bounds).await;
+    nodes.nodes.remove(2).stop().await;
+    let newer = nodes.network.genesis.to_toml().unwrap();
+    let newer = Genesis::from_toml(&newer.replace("1.0.0", "1.1.0")).unwrap();
+    let mut settings = nodes.settings[2].clone();
+    settings.genesis = newer.into();
+    settings.data_dir.push("newer");
+    let other = plenary_session::start(crate::bank::version("1.1.0"), settings);
+    let other = other.await.unwrap();
+
+    let mut client = Client::new(1);
+    let opening = post("/plenary/v1/sessions", &Value::Null);
+    let mut answer = client.send(&nodes, 0, &opening, "open", false).await;
+    while answer.status() == 503 {
+        answer = client.send(&nodes, 0, &opening, "open", false).await;
+    }
+    client.take(answer).await;
+    let step = post("/accounts/ned/deposits", &json!(1));
+    let answer = client.send(&nodes, 0, &step, "step", false).await;
+    assert_eq!(header(&answer, "plenary-finality"), "replicated");
+    client.take(answer).await;
+    let status = nodes.get(0, "/plenary/v1/status").await;
+    let status: Value = status.json().await.unwrap();
+    assert_eq!(status["peers"], json!(["session-1"]));
+
+    // Without the one that runs the same there are too few.
+    nodes.nodes.remove(1).stop().await;
+    let alone = client.send(&nodes, 0, &step, "alone", false).await;
+    assert_eq!(problem(alone).await, (503, "participation".into()));
+    other.stop().await;
     nodes.stop().await;
 }
 
