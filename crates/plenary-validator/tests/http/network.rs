@@ -105,9 +105,9 @@ impl Network {
 
     /// Starts those that do not run, where they were before.
     pub async fn start_all(&mut self) {
-        for settings in self.settings[self.validators.len()..].to_vec() {
+        for settings in &self.settings[self.validators.len()..] {
             self.validators
-                .push(start(bank::service(), settings).await.unwrap());
+                .push(start(bank::service(), settings.clone()).await.unwrap());
         }
     }
 
