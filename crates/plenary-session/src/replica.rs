@@ -193,6 +193,9 @@ impl Node {
         if !live.is_open() || live.owner != proposal.owner {
             return Ok(());
         }
+        if self.log.is_behind() {
+            return Err(Refusal::NotDurable);
+        }
         if live.chain_with(&proposal.operation) != proposal.promise.chain {
             // Where the steps before differ, one of the two may give way.
             self.ask_for_missing(&from, session, sequence.saturating_sub(1));

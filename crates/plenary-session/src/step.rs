@@ -146,6 +146,9 @@ impl Node {
         }
         self.check_open(entry, &live)?;
         check_seen(entry, live.steps.len(), live.chain(), asked.seen)?;
+        if self.log.is_behind() {
+            return Err(Refusal::NotDurable);
+        }
         if let Some(signature) = asked.commitment {
             self.check_closing(&mut live, id, &asked.request, signature)?;
         }

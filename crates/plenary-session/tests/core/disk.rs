@@ -1,13 +1,17 @@
 //! A node over HTTP whose disk is slow, or full: what it may say, and what is there afterwards.
 
-use crate::world::World;
+use crate::{
+    support::Client,
+    world::{World, stepped},
+};
 use plenary_session::{
     api::{Api, router},
     follow::{self, Validators},
     node::Node,
 };
 use plenary_store::Entry;
-use plenary_types::SessionId;
+use plenary_types::{SessionId, limits::MAX_BODY_BYTES};
+use plenary_validator::testing::bank::deposit_request;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use std::{future::IntoFuture, sync::Arc};
@@ -139,6 +143,34 @@ async fn what_a_slow_disk_has_not_taken_is_refused_as_that_and_is_there_once_it_
     let again: Value = served.commit().await.json().await.unwrap();
     assert!(again["transaction"].is_string(), "{again}");
     assert_eq!(again["transaction"], committing["transaction"]);
+}
+
+/// What waited for a disk that did not answer was kept in memory, however much it was.
+#[test]
+fn a_node_takes_only_so_many_steps_ahead_of_its_disk() {
+    let mut world = World::new(1);
+    world.grouped = true;
+    world.restart(0);
+    let disk = world.places[0].log.clone();
+    let held = disk.hold_syncs();
+    let mut large = deposit_request("ann", 1);
+    let spaces = vec![b' '; MAX_BODY_BYTES - large.body.len()];
+    large.body = [&large.body[..], &spaces].concat().into();
+    let open = |name: usize| {
+        let mut client = Client::new(1, &name.to_string());
+        world.try_step(0, &mut client, large.clone())
+    };
+    let (taken, refused) = (0..1_000)
+        .find_map(|name| Some((name, open(name).err()?)))
+        .unwrap();
+    assert!(taken > 100, "{taken}");
+    assert_eq!(refused.problem().code, "not-durable");
+    drop(held);
+    // The disk answers; it has taken all that was in time once it takes more.
+    world.node(0).stop();
+    world.restart(0);
+    stepped(world.try_step(0, &mut Client::new(1, "later"), large.clone()));
+    assert_eq!(world.node(0).sessions.len(), taken + 1);
 }
 
 /// As on a slow disk, and each request waited for two seconds although the log had failed for good.
