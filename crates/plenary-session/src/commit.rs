@@ -16,9 +16,10 @@ use crate::{
 };
 use plenary_service::{Simulation, Writes};
 use plenary_types::{
-    Commitment, Endorsement, Operation, Outcome, Response, Signature, Transaction, encode,
+    Commitment, Endorsement, Operation, Outcome, Request, Response, Signature, Transaction, encode,
 };
 use plenary_validator::lookup::transaction_at;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// A client's word on a commit.
@@ -37,6 +38,32 @@ pub struct Rerun {
     pub step: Step,
     /// What it was answered before.
     pub before: Response,
+}
+
+impl Rerun {
+    /// What changed, as clients are told.
+    pub fn change(&self) -> Value {
+        let (sequence, now) = (self.step.promise.sequence, &self.step.operation);
+        change(sequence, &now.request, &self.before, &now.response)
+    }
+}
+
+/// What a request was answered, and is answered now that it is run again.
+fn change(sequence: u32, request: &Request, before: &Response, after: &Response) -> Value {
+    json!({
+        "sequence": sequence,
+        "method": request.method,
+        "target": request.target,
+        "changed": before != after,
+        "before": answered(before),
+        "after": answered(after),
+    })
+}
+
+fn answered(response: &Response) -> Value {
+    let body: Value = serde_json::from_slice(&response.body)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&response.body).into());
+    json!({ "status": response.status, "content_type": response.content_type, "body": body })
 }
 
 impl Node {
@@ -107,7 +134,7 @@ impl Node {
         if !agreement.is_endorsed() {
             // The client may have been answered by another node, or before this one was restarted.
             self.ask_again(live, last);
-            return Err(self.lacks_participation(agreement));
+            return Err(self.lacking(agreement));
         }
         let operations = live.operations();
         let mut endorsements = agreement.endorsements();
@@ -208,7 +235,7 @@ impl Node {
         let mut overlay = plenary_service::Session::open(entry.id);
         let now = self.now();
         let mut again = Vec::with_capacity(operations.len());
-        for (sequence, before) in operations.iter().enumerate() {
+        for (sequence, before) in (0..).zip(operations) {
             let (request, author) = (before.request.clone(), before.author.clone());
             match overlay.try_next(&self.executor, view.clone(), request, author, now)? {
                 (Simulation::Answered(operation), writes) => {
@@ -216,8 +243,15 @@ impl Node {
                     again.push((operation, writes));
                 }
                 (Simulation::Refused(problem), _) => {
-                    let sequence = sequence as u32;
-                    return Err(Refusal::RebaseRefused { sequence, problem });
+                    let rerun = (0..).zip(operations.iter().zip(&again));
+                    let steps = rerun.map(|(sequence, (before, (now, _)))| {
+                        change(sequence, &now.request, &before.response, &now.response)
+                    });
+                    return Err(Refusal::RebaseRefused {
+                        sequence,
+                        problem,
+                        steps: steps.collect(),
+                    });
                 }
             }
         }

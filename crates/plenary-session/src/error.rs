@@ -52,6 +52,11 @@ pub enum Refusal {
     /// The session's lock was not free in time: a step before does not come back.
     #[error("an earlier step of session {0} has not come back; retry later")]
     Busy(SessionId),
+    /// What the answer would tell of is not on this node's disk.
+    #[error(
+        "this node's disk has not taken it: it is slow or full, and what is not on it is not answered; retry with the same nonce, here or at another session node"
+    )]
+    NotDurable,
     /// Too few session nodes agreed in time.
     #[error(
         "the step is durable here, but {endorsed} of the {needed} other session nodes that must agree have; retry with the same nonce"
@@ -109,12 +114,16 @@ pub enum Refusal {
     )]
     RebaseUnsigned(SessionId),
     /// A request of the session is refused on the current state.
-    #[error("step {sequence} is refused on the current state: {problem}")]
+    #[error(
+        "step {sequence} is refused on the current state: {problem}; the session stays in conflict: open another session without that request or with another in its place, or rebase again once the state has changed"
+    )]
     RebaseRefused {
         /// The step.
         sequence: u32,
         /// Why.
         problem: Problem,
+        /// What changed in the steps before it.
+        steps: Vec<serde_json::Value>,
     },
     /// What a validator refuses, a session node does for the same reasons.
     #[error("{0}")]
@@ -163,6 +172,7 @@ impl Refusal {
             Self::TooManySessions(_) => (429, "too-many-sessions"),
             Self::Overloaded(_) => (429, "overloaded"),
             Self::Busy(_) => (503, "session-busy"),
+            Self::NotDurable => (503, "not-durable"),
             Self::Participation { .. } => (503, "participation"),
             Self::ChainDiffers { .. } => (409, "chain-differs"),
             Self::CommitmentRequired { .. } => (428, "commitment-required"),
@@ -186,8 +196,10 @@ impl Refusal {
             Self::RebaseRefused {
                 sequence,
                 problem: inner,
+                steps,
             } => problem
                 .with("sequence", *sequence)
+                .with("steps", steps.clone())
                 .with("problem", serde_json::to_value(inner).unwrap_or_default()),
             _ => problem,
         };

@@ -235,11 +235,14 @@ impl Node {
         self.bounds.participation.needed(self.others().count())
     }
 
-    /// Why a step is not agreed on yet.
-    pub(crate) fn lacks_participation(&self, agreement: &Agreement) -> Refusal {
-        Refusal::Participation {
-            needed: self.needed(),
-            endorsed: agreement.endorsements().len(),
+    /// What a step lacks that is not answered or committed yet.
+    pub(crate) fn lacking(&self, agreement: &Agreement) -> Refusal {
+        match agreement.is_durable() {
+            false => Refusal::NotDurable,
+            true => Refusal::Participation {
+                needed: self.needed(),
+                endorsed: agreement.endorsements().len(),
+            },
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     rival::Rank,
     session::{Entry, Live, Status, Step, history_after},
     sessions::Most,
-    step::lock,
+    step::{lock, owner as opener},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -146,6 +146,9 @@ impl Node {
                 if self.genesis.clients == ClientSignatures::Optional => {}
             _ => return Err("the author is not the session's owner"),
         }
+        if opens && *owner != opener(&operation.author, &operation.request) {
+            return Err("the session's owner is not who opens it");
+        }
         verify_batch(&signatures)
             .then_some(())
             .ok_or("the signature of the promise or of the client does not verify")
@@ -189,6 +192,9 @@ impl Node {
         }
         if !live.is_open() || live.owner != proposal.owner {
             return Ok(());
+        }
+        if self.log.is_behind() {
+            return Err(Refusal::NotDurable);
         }
         if live.chain_with(&proposal.operation) != proposal.promise.chain {
             // Where the steps before differ, one of the two may give way.

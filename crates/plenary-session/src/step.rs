@@ -87,7 +87,7 @@ impl Node {
     /// Why there is no session.
     pub fn open(&self, asked: Asked) -> Result<Ran, Refusal> {
         let id = SessionId::from(asked.author.operation());
-        let owner = self.owner(id, &asked.author);
+        let owner = owner(&asked.author, &asked.request);
         let (now, all) = (self.now(), self.bounds.sessions);
         let (own, most) = (self.key.public_key(), Most { all, same: all });
         let entry = self
@@ -146,6 +146,9 @@ impl Node {
         }
         self.check_open(entry, &live)?;
         check_seen(entry, live.steps.len(), live.chain(), asked.seen)?;
+        if self.log.is_behind() {
+            return Err(Refusal::NotDurable);
+        }
         if let Some(signature) = asked.commitment {
             self.check_closing(&mut live, id, &asked.request, signature)?;
         }
@@ -181,8 +184,18 @@ impl Node {
     /// # Errors
     ///
     /// Where the session is not the client's, or the state cannot be read.
-    pub fn read(&self, entry: &Entry, request: &Request) -> Result<(u64, Execution), Refusal> {
-        let overlay = lock(entry)?.overlay.clone();
+    pub fn read(
+        &self,
+        entry: &Entry,
+        request: &Request,
+        author: &Author,
+        token: Option<&str>,
+    ) -> Result<(u64, Execution), Refusal> {
+        let overlay = {
+            let live = lock(entry)?;
+            check_owner(entry, &live, author, token)?;
+            live.overlay.clone()
+        };
         let (tip, view) = self.store.state().latest();
         let execution = overlay.read(&self.executor, view, request, self.now())?;
         Ok((tip.height, execution))
@@ -259,21 +272,6 @@ impl Node {
         step
     }
 
-    /// Who owns a session that this author opens: its key, or the token that this node gives out.
-    fn owner(&self, session: SessionId, author: &Author) -> Owner {
-        match author {
-            Author::Signed(signature) => Owner::Client(signature.key()),
-            Author::Anonymous { .. } => Owner::Token(digest_of(&self.token(session))),
-        }
-    }
-
-    /// The token of a session that was opened here by a client that does not sign: the same each
-    /// time, so that a retry gets it again, and nobody's to guess.
-    pub fn token(&self, session: SessionId) -> String {
-        let secret = self.key.to_seed();
-        Digest::of("plenary session token", &[&secret, &session.0]).to_string()
-    }
-
     fn check_open(&self, entry: &Entry, live: &Live) -> Result<(), Refusal> {
         if !live.is_open() {
             return Err(not_open(entry, live));
@@ -315,6 +313,24 @@ impl Node {
         live.closes = Some((chain, last, signature));
         Ok(())
     }
+}
+
+/// Who owns a session that this request of this author opens.
+pub(crate) fn owner(author: &Author, request: &Request) -> Owner {
+    match author {
+        Author::Signed(signature) => Owner::Client(signature.key()),
+        Author::Anonymous { nonce } => Owner::Token(digest_of(&token(nonce, request))),
+    }
+}
+
+/// The token of a session that this request of a client which does not sign opens.
+///
+/// Every session node makes the same of it, so that a retry gets it again wherever it is sent. It is
+/// as secret as the nonce: whoever knows that and sends the same request is the client, to each node
+/// that has answered it. Session nodes know it too, and could always do in the name of a client that
+/// does not sign what they like; layer 1 sees the nonce once the session takes no more steps.
+pub fn token(nonce: &[u8], request: &Request) -> String {
+    Digest::of("plenary session token", &[nonce, &request.digest().0]).to_string()
 }
 
 /// Checks that a request is by the session's owner.

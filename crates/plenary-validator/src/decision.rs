@@ -15,11 +15,11 @@
 //! does not sign has nothing that layer 1 could know it by: its sessions are those of whoever knows
 //! the nonce.
 
-use crate::{direct, error::Refusal, finality::Landed, lookup::transaction_at};
+use crate::{direct, error::Refusal, finality::Landed, lookup::transaction_at, winner::winner};
 use plenary_store::Store;
 use plenary_types::{
-    Operation, OperationId, Outcome, Problem, SessionId, StateKey, Transaction, TransactionHash,
-    Version, session::chain_digest,
+    Operation, OperationId, Outcome, Problem, SessionId, Transaction, TransactionHash,
+    session::chain_digest,
 };
 use serde_json::{Value, json};
 
@@ -112,24 +112,9 @@ pub fn against(store: &Store, transaction: TransactionHash, landed: &Landed) -> 
     };
     let detail = "others changed what the session had read; nothing was applied: rebase it, or open another one";
     problem.detail = detail.to_owned();
-    Some(match winner(store, keys, landed) {
+    let winner = keys.first().and_then(|key| winner(store, landed, key));
+    Some(match winner {
         Some(winner) => problem.with("winner", winner.to_string()),
         None => problem,
     })
-}
-
-/// The last transaction before a conflict that changed one of its keys; nothing where all of them
-/// have been changed again since, or deleted: the state names only the last one of each.
-fn winner(store: &Store, keys: &[StateKey], landed: &Landed) -> Option<TransactionHash> {
-    let lost = Version {
-        height: landed.height,
-        index: landed.index,
-    };
-    let (_, view) = store.state().latest();
-    let written = keys.iter().filter_map(|key| view.get(key).ok().flatten());
-    let earlier = written.map(|entry| entry.version).filter(|at| *at < lost);
-    let version = earlier.max()?;
-    let block = store.block(version.height).ok()??;
-    let winner = block.transactions.get(version.index as usize)?;
-    Some(winner.hash())
 }

@@ -37,6 +37,7 @@ mod suspension;
 pub mod testing;
 pub mod turns;
 mod validator;
+mod winner;
 pub mod worker;
 
 pub use validator::{Settings, StartError, Validator, start};

@@ -1,13 +1,19 @@
 //! How steps and endings read over HTTP.
 
-use crate::{agreement::Agreement, feed::Feed, node::Node, step::Stepped};
+use crate::{
+    agreement::Agreement,
+    error::Refusal,
+    node::Node,
+    session::Entry,
+    step::{Stepped, token},
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use plenary_service::with_l1;
-use plenary_types::{Problem, Promise, SessionId, TransactionHash};
+use plenary_types::{Author, Problem, Promise, SessionId, TransactionHash};
 use plenary_validator::{
     finality::Landed,
     http::{Failure, set, to_http},
@@ -18,8 +24,8 @@ use tokio::time::Instant;
 
 use super::{Api, decided, refuse};
 
-/// How long a step waits for the others that it needs.
-const PARTICIPATION: Duration = Duration::from_secs(2);
+/// How long a step waits for the others that it needs, and anything for this node's disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits until a step may be answered: it is durable, and those agree that must. Gives
 /// the step that it is then: another one may have taken its place.
@@ -38,12 +44,15 @@ async fn settled(
     mut stepped: Stepped,
     holds: impl Fn(&Agreement) -> bool,
 ) -> Result<Stepped, Failure> {
-    let deadline = Instant::now() + PARTICIPATION;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let agreement = stepped.agreement();
-        let settled = || holds(agreement) || agreement.is_void();
-        if !until(&stepped.entry.feed, deadline, settled).await {
-            return Err(refuse(node.lacks_participation(agreement)));
+        let settled = || (holds(agreement) || agreement.is_void()).then_some(());
+        if until(node, &stepped.entry, deadline, settled)
+            .await
+            .is_none()
+        {
+            return Err(refuse(node.lacking(agreement)));
         }
         if !agreement.is_void() {
             return Ok(stepped);
@@ -52,14 +61,35 @@ async fn settled(
     }
 }
 
-/// Whether something comes to hold in time.
-async fn until(feed: &Feed, deadline: Instant, mut holds: impl FnMut() -> bool) -> bool {
-    let held = feed.bell.until(|| holds().then_some(()));
-    tokio::time::timeout_at(deadline, held).await.is_ok()
+/// Waits until the end of a session is on this node's disk, from where on it ends so whatever crashes:
+/// gives what `look` sees of it then.
+pub(super) async fn ending<T>(
+    node: &Node,
+    entry: &Entry,
+    look: impl FnMut() -> Option<T>,
+) -> Result<T, Failure> {
+    let ending = until(node, entry, Instant::now() + PATIENCE, look).await;
+    ending.ok_or_else(|| refuse(Refusal::NotDurable))
+}
+
+/// What `look` comes to see of a session in time, while the node can still write.
+async fn until<T>(
+    node: &Node,
+    entry: &Entry,
+    deadline: Instant,
+    look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let mut failure = node.failure();
+    tokio::select! {
+        biased;
+        seen = entry.feed.bell.until(look) => Some(seen),
+        _ = failure.wait_for(Option::is_some) => None,
+        () = tokio::time::sleep_until(deadline) => None,
+    }
 }
 
 /// The answer to a step, with this node's promise of it.
-pub(super) fn step(node: &Node, stepped: &Stepped, promise: Promise) -> Response {
+pub(super) fn step(stepped: &Stepped, promise: Promise) -> Response {
     let (step, session) = (&stepped.step, stepped.entry.id);
     let mut response = to_http(stepped.response().clone());
     let headers = response.headers_mut();
@@ -72,9 +102,8 @@ pub(super) fn step(node: &Node, stepped: &Stepped, promise: Promise) -> Response
     set(headers, "plenary-sequence", step.promise.sequence);
     set(headers, "plenary-promise", promise);
     set(headers, "plenary-height", step.promise.height);
-    let own = step.promise.node == node.key.public_key();
-    if own && step.promise.sequence == 0 && step.operation.client().is_none() {
-        set(headers, super::TOKEN, node.token(session));
+    if let (0, Author::Anonymous { nonce }) = (step.promise.sequence, &step.operation.author) {
+        set(headers, super::TOKEN, token(nonce, &step.operation.request));
     }
     response
 }
@@ -111,11 +140,7 @@ pub(super) fn mark_final(
 }
 
 /// 202: the commit is on its way, and where to ask for it.
-pub(super) fn on_its_way(
-    api: &Api,
-    session: SessionId,
-    transaction: Option<TransactionHash>,
-) -> Response {
+pub(super) fn on_its_way(api: &Api, session: SessionId, transaction: TransactionHash) -> Response {
     let location = format!("/plenary/v1/sessions/{session}");
     let body = json!({
         "session": session,
@@ -126,9 +151,7 @@ pub(super) fn on_its_way(
     });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
-    if let Some(transaction) = transaction {
-        set(headers, "plenary-tx", transaction);
-    }
+    set(headers, "plenary-tx", transaction);
     set(headers, "plenary-session", session);
     set(headers, "location", location);
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

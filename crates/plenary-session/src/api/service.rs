@@ -1,7 +1,7 @@
 //! The service's own routes, and the one that opens a session of any service: steps, commits by a
 //! route, reads, and requests outside of any session.
 
-use super::{Api, answer, asked, commitment, decided, header, refuse};
+use super::{Api, TOKEN, answer, asked, commitment, decided, header, refuse};
 use crate::{
     commit::Word,
     error::Refusal,
@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{
     extract::{Request as HttpRequest, State},
-    http::HeaderMap,
+    http::{HeaderMap, request::Parts},
     response::Response,
 };
 use plenary_service::{Route, SessionRole};
@@ -30,7 +30,7 @@ pub(super) async fn serve(State(api): State<Api>, http: HttpRequest) -> Result<R
     reach(&node.finality, headers).await?;
     let route = node.executor.route(&request)?;
     if !route.is_operation() {
-        return read(&api, route, headers, request).await;
+        return read(&api, route, &parts, request).await;
     }
     let author = author(&parts, &request, node.genesis.clients, node.now())?;
     let id = author.operation();
@@ -106,7 +106,7 @@ async fn finish_step(api: &Api, ran: Ran) -> Result<Response, Failure> {
             if stepped.step.promise != first {
                 promise = api.node.promise(&stepped.step.promise);
             }
-            Ok(answer::step(&api.node, &stepped, promise))
+            Ok(answer::step(&stepped, promise))
         }
     }
 }
@@ -145,13 +145,10 @@ async fn finish_commit(
     headers: &HeaderMap,
     stepped: &Stepped,
 ) -> Result<Response, Failure> {
-    let session = stepped.entry.id;
-    let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await? else {
-        return Ok(answer::on_its_way(
-            api,
-            session,
-            stepped.entry.transaction(),
-        ));
+    let (session, entry) = (stepped.entry.id, &stepped.entry);
+    let transaction = answer::ending(&api.node, entry, || entry.transaction()).await?;
+    let Some((transaction, landed)) = decided::wait(entry, wait(headers)).await? else {
+        return Ok(answer::on_its_way(api, session, transaction));
     };
     match against(&api.node.store, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, session, &landed)),
@@ -220,23 +217,30 @@ async fn alone(
     }
 }
 
-/// Answers a request that only reads, on the session's own writes where it names one.
+/// Answers a request that only reads, on the session's own writes where it names one, to its owner.
 async fn read(
     api: &Api,
     route: &Route,
-    headers: &HeaderMap,
+    parts: &Parts,
     request: Request,
 ) -> Result<Response, Failure> {
     let (node, now) = (api.node.clone(), api.node.now());
-    let session: Option<SessionId> = header(headers, "plenary-session")?;
-    let entry = session.map(|id| api.entry(id)).transpose()?;
-    let own = node.clone();
+    let session: Option<SessionId> = header(&parts.headers, "plenary-session")?;
+    let token: Option<String> = header(&parts.headers, TOKEN)?;
+    let own = match session {
+        Some(id) => {
+            let author = author(parts, &request, node.genesis.clients, now)?;
+            Some((api.entry(id)?, author))
+        }
+        None => None,
+    };
+    let reader = node.clone();
     let read = move || {
-        Ok(match &entry {
-            Some(entry) => own.read(entry, &request),
+        Ok(match &own {
+            Some((entry, author)) => reader.read(entry, &request, author, token.as_deref()),
             None => {
-                let (tip, view) = own.store.state().latest();
-                let execution = own.executor.read(view, &request, now);
+                let (tip, view) = reader.store.state().latest();
+                let execution = reader.executor.read(view, &request, now);
                 execution
                     .map(|execution| (tip.height, execution))
                     .map_err(Refusal::from)

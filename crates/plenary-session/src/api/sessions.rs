@@ -13,7 +13,7 @@ use axum::{
     extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use plenary_types::{Outcome, Response as Answered, SessionId, TransactionHash};
+use plenary_types::{Outcome, SessionId, TransactionHash};
 use plenary_validator::{
     decision::{Decision, against},
     finality::Landed,
@@ -136,8 +136,9 @@ pub(super) async fn commit(
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
+    let transaction = answer::ending(&api.node, &entry, || entry.transaction()).await?;
     let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
-        return Ok(answer::on_its_way(&api, id, entry.transaction()));
+        return Ok(answer::on_its_way(&api, id, transaction));
     };
     match against(&api.node.store, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, id, &landed)),
@@ -172,15 +173,8 @@ pub(super) async fn abort(
     let Owned { entry, .. } = owned(&api, id, http).await?;
     api.node.abort(&entry).map_err(refuse)?;
     // Durable before anyone hears of it.
-    let ended = entry.feed.bell.until(|| {
-        let over = matches!(entry.live.lock().status, Status::Over(_));
-        over.then_some(())
-    });
-    let stopping = || refuse(plenary_validator::error::Refusal::Stopping);
-    let limit = Duration::from_secs(10);
-    tokio::time::timeout(limit, ended)
-        .await
-        .map_err(|_| stopping())?;
+    let over = || matches!(entry.live.lock().status, Status::Over(_)).then_some(());
+    answer::ending(&api.node, &entry, over).await?;
     Ok(Json(json!({ "session": id, "status": "aborted" })))
 }
 
@@ -214,20 +208,7 @@ pub(super) async fn rebase(
 
 fn changed(api: &Api, rerun: &Rerun) -> Value {
     let (key, genesis) = (&api.node.key, api.node.genesis.hash());
-    let operation = &rerun.step.operation;
-    json!({
-        "sequence": rerun.step.promise.sequence,
-        "method": operation.request.method,
-        "target": operation.request.target,
-        "changed": rerun.before != operation.response,
-        "before": answered(&rerun.before),
-        "after": answered(&operation.response),
-        "promise": rerun.step.promise.give(key, &genesis),
-    })
-}
-
-fn answered(response: &Answered) -> Value {
-    let body: Value = serde_json::from_slice(&response.body)
-        .unwrap_or_else(|_| String::from_utf8_lossy(&response.body).into());
-    json!({ "status": response.status, "content_type": response.content_type, "body": body })
+    let mut change = rerun.change();
+    change["promise"] = json!(rerun.step.promise.give(key, &genesis));
+    change
 }

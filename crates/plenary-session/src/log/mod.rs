@@ -26,7 +26,11 @@ use std::{
     collections::HashSet,
     fs::{self, OpenOptions},
     path::Path,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
 };
 
@@ -36,6 +40,8 @@ pub const FILE: &str = "sessions.redb";
 pub const MAX_ENTRY_BYTES: usize = 4 * MAX_TRANSACTION_BYTES;
 /// How many bytes of entries a group takes before it is written without looking for more.
 const GROUP_BYTES: usize = 1 << 20;
+/// How many bytes of entries may wait for the disk before no more steps are to be taken.
+const MOST_WAITING: usize = 64 << 20;
 /// How much more than twice what is needed the groups may take, in bytes.
 const SLACK: u64 = 4 << 20;
 
@@ -71,6 +77,8 @@ enum Mode {
     Grouped {
         queue: Mutex<Option<mpsc::Sender<Message>>>,
         thread: Mutex<Option<JoinHandle<()>>>,
+        /// The bytes of the entries that are not on disk yet.
+        waiting: Arc<AtomicUsize>,
     },
 }
 
@@ -109,10 +117,12 @@ impl Log {
     ) -> Result<(Self, Vec<Recovered>), LogError> {
         let (groups, recovered) = Groups::open(backend, SLACK)?;
         let (queue, messages) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        let written = waiting.clone();
         let thread = thread::Builder::new()
             .name("session log".into())
             .spawn(move || {
-                if let Err(error) = run(groups, &messages) {
+                if let Err(error) = run(groups, &messages, &written) {
                     failed(error.to_string());
                 }
             })
@@ -120,6 +130,7 @@ impl Log {
         let mode = Mode::Grouped {
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
+            waiting,
         };
         Ok((Self { mode }, recovered))
     }
@@ -159,11 +170,20 @@ impl Log {
                     durable();
                 }
             }
-            Mode::Grouped { queue, .. } => {
+            Mode::Grouped { queue, waiting, .. } => {
                 if let Some(queue) = &*queue.lock() {
+                    waiting.fetch_add(entry.len(), Ordering::Relaxed);
                     let _ = queue.send(Message::Append(session, entry, Box::new(durable)));
                 }
             }
+        }
+    }
+
+    /// Whether so much waits for the disk that no more steps are to be taken: what waits is in memory.
+    pub fn is_behind(&self) -> bool {
+        match &self.mode {
+            Mode::Inline { .. } => false,
+            Mode::Grouped { waiting, .. } => waiting.load(Ordering::Relaxed) > MOST_WAITING,
         }
     }
 
@@ -194,7 +214,7 @@ impl Log {
                     failed.lock()(error.to_string());
                 }
             }
-            Mode::Grouped { queue, thread } => {
+            Mode::Grouped { queue, thread, .. } => {
                 queue.lock().take();
                 if let Some(thread) = thread.lock().take() {
                     let _ = thread.join();
@@ -229,7 +249,11 @@ impl Drop for Log {
 }
 
 /// Writes groups until the queue ends, or a write fails.
-fn run(mut groups: Groups, messages: &mpsc::Receiver<Message>) -> Result<(), LogError> {
+fn run(
+    mut groups: Groups,
+    messages: &mpsc::Receiver<Message>,
+    waiting: &AtomicUsize,
+) -> Result<(), LogError> {
     while let Ok(first) = messages.recv() {
         let mut entries = Vec::new();
         let mut completions = Vec::new();
@@ -258,6 +282,7 @@ fn run(mut groups: Groups, messages: &mpsc::Receiver<Message>) -> Result<(), Log
             continue;
         }
         groups.write(&entries, &forgotten)?;
+        waiting.fetch_sub(bytes, Ordering::Relaxed);
         completions.into_iter().for_each(|durable| durable());
     }
     groups.close()

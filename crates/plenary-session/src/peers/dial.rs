@@ -65,13 +65,14 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let connecting = async {
             let stream = TcpStream::connect(self.address).await?;
             tune(&stream)?;
             let name = ServerName::from(self.address.ip());
             let connector = TlsConnector::from(self.tls.clone());
-            let mut stream = connector.connect(name, stream).await?;
+            let stream = connector.connect(name, stream).await;
+            let mut stream = stream.map_err(tls::explained)?;
             if tls::peer(stream.get_ref().1) != Some(self.peer) {
                 return Err(io::Error::other("the peer did not name its network"));
             }

@@ -221,6 +221,37 @@ async fn a_stranger_at_a_peers_address_is_sent_nothing() {
     assert!(!one.peers.send(&public(2), Bytes::from_static(b"secret")));
 }
 
+/// That the two do not run the same was nowhere: only that a fatal alert was received.
+#[tokio::test]
+async fn a_peer_of_another_version_is_told_apart_and_keeps_the_others_from_nothing() {
+    let mut network = Network::new(3).await;
+    let (mut one, mut three) = (network.start(1), network.start(3));
+    let newer = network.genesis.to_toml().unwrap();
+    let newer = Genesis::from_toml(&newer.replace("1.0.0", "1.1.0")).unwrap();
+    let config = Config {
+        genesis: Arc::new(newer),
+        ..network.config(2)
+    };
+    let (inbox, _events) = mpsc::unbounded_channel();
+    let (listener, address) = (network.listener(2), network.address(2));
+    let _two = serve(config, listener, address, Arc::new(inbox)).unwrap();
+
+    let identity = tls::Identity::new(&key(1), &network.genesis).unwrap();
+    let dialer = Dialer {
+        peer: public(2),
+        address,
+        tls: identity.client(public(2)).unwrap(),
+        queue: Arc::default(),
+        inbox: Arc::new(mpsc::unbounded_channel().0),
+    };
+    let refused = dialer.connect().await.unwrap_err().to_string();
+    assert!(refused.contains("another version"), "{refused}");
+    one.until(Connected(public(3))).await;
+    assert_eq!(one.peers.connected(), [public(3)]);
+    assert!(one.peers.send(&public(3), Bytes::from_static(b"hello")));
+    assert_eq!(three.message().await, (public(1), "hello".into()));
+}
+
 #[tokio::test]
 async fn garbage_and_oversized_messages_close_their_connection_only() {
     let mut network = Network::new(3).await;

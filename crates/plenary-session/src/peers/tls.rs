@@ -5,13 +5,13 @@
 //! TLS puts a context of its own in front of what it signs (RFC 8446, section 4.4.3), which no
 //! statement of Plenary begins with: the key can serve both.
 //!
-//! The application protocol (ALPN) names the genesis: nodes of two networks do not talk, even where
-//! an organization uses one key in both.
+//! The application protocol (ALPN) names the protocol's version and the genesis: nodes of two networks,
+//! or of two versions, do not talk, even where an organization uses one key in both.
 
 use plenary_types::{Genesis, PrivateKey, PublicKey};
 use rustls::{
-    CertificateError, ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, Error,
-    ServerConfig, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, CommonState, DigitallySignedStruct,
+    DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::{
         AlwaysResolvesClientRawPublicKeys, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -27,7 +27,7 @@ use rustls::{
     sign::{CertifiedKey, public_key_to_spki},
     version::TLS13,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 /// What precedes the seed in the PKCS #8 form of an Ed25519 private key (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] = [
@@ -48,7 +48,7 @@ impl Identity {
         let public = CertificateDer::from(encode(&key.public_key()).to_vec());
         Ok(Self {
             key: Arc::new(CertifiedKey::new(vec![public], private)),
-            protocols: vec![format!("plenary-session/2/{}", genesis.hash()).into_bytes()],
+            protocols: vec![format!("plenary-session/3/{}", genesis.hash()).into_bytes()],
             provider: Arc::new(aws_lc_rs::default_provider()),
         })
     }
@@ -94,6 +94,17 @@ impl Identity {
 pub(super) fn peer(connection: &CommonState) -> Option<PublicKey> {
     connection.alpn_protocol()?;
     decode(connection.peer_certificates()?.first()?)
+}
+
+/// What a failed handshake means, where TLS's own words do not say it.
+pub(super) fn explained(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => io::Error::other(
+            "it is of another network, or runs another version of the service or of this program: run the same, with the same genesis, at both",
+        ),
+        _ => error,
+    }
 }
 
 /// An Ed25519 public key as SubjectPublicKeyInfo (RFC 8410, section 4).

@@ -5,7 +5,9 @@ use crate::{
     support::Client,
     world::{World, anonymous, code, stepped},
 };
-use plenary_session::{commit::Word, feed::Event, follow::submit::Refused, session::Status};
+use plenary_session::{
+    commit::Word, feed::Event, follow::submit::Refused, session::Status, step::token,
+};
 use plenary_types::{Operation, Problem, Stage, Transaction, TransactionHash};
 use plenary_validator::testing::bank::deposit_request;
 
@@ -159,7 +161,11 @@ fn an_operation_that_is_committed_elsewhere_ends_the_session() {
         };
         let first = stepped(step("1", None, "ann"));
         let session = first.promise.session;
-        let second = stepped(step("2", Some(world.node(0).token(session)), "bob"));
+        let second = stepped(step(
+            "2",
+            Some(token(b"1", &deposit_request("ann", 5))),
+            "bob",
+        ));
         let genesis = world.layer1.genesis.clone();
         let operations = vec![Operation::clone(&second.operation)];
         let (key, service) = (world.places[0].key, genesis.service.clone());

@@ -4,7 +4,7 @@
 
 mod commits;
 mod crashes;
-
+mod disk;
 mod encodings;
 mod endings;
 mod given_up;

@@ -2,9 +2,9 @@
 
 use crate::{
     support::Client,
-    world::{World, anonymous, number, stepped},
+    world::{World, anonymous, code, number, stepped},
 };
-use plenary_session::step::Ran;
+use plenary_session::step::{Ran, token};
 use plenary_types::{Method, encode};
 use plenary_validator::testing::bank::{deposit_request, request, transfer_request};
 
@@ -56,8 +56,15 @@ fn a_sessions_own_writes_are_seen_by_it_and_by_nobody_else() {
     assert_eq!(number(&other.operation.response), 1);
     let look = request(Method::Get, "/accounts/shared", &());
     let entry = world.entry(0, &ann);
-    let (_, seen) = world.node(0).read(&entry, &look).unwrap();
+    let read = |reader: &mut Client| {
+        let asked = reader.ask(world.now(), look.clone());
+        world
+            .node(0)
+            .read(&entry, &asked.request, &asked.author, None)
+    };
+    let (_, seen) = read(&mut ann).unwrap();
     assert_eq!(number(&seen.response()), 10);
+    assert_eq!(code(read(&mut bob)), "foreign-session");
 }
 
 #[test]
@@ -124,14 +131,23 @@ fn a_retry_signed_anew_with_the_same_nonce_gets_the_same_answer() {
 
 #[test]
 fn a_client_that_does_not_sign_works_with_its_token() {
-    let world = World::new(1);
+    let mut world = World::new(1);
     let node = world.node(0);
     let opened = node.open(anonymous("a", None, deposit_request("ann", 5)));
     let Ok(Ran::Stepped(opened)) = opened else {
         panic!("{opened:?}");
     };
-    let token = Some(node.token(opened.entry.id));
-    let step = anonymous("b", token, deposit_request("ann", 5));
-    let step = stepped(node.step(&opened.entry, step));
+    let token = Some(token(b"a", &deposit_request("ann", 5)));
+    let asked = anonymous("b", token, deposit_request("ann", 5));
+    let step = stepped(node.step(&opened.entry, asked.clone()));
     assert_eq!(number(&step.operation.response), 10);
+
+    // A retry after a crash is the same step, and the token is still the owner's.
+    world.restart(0);
+    let entry = world.find(0, opened.entry.id).unwrap();
+    let again = stepped(world.node(0).step(&entry, asked.clone()));
+    assert_eq!(again.operation, step.operation);
+    let next = anonymous("c", asked.token, deposit_request("ann", 5));
+    let next = stepped(world.node(0).step(&entry, next));
+    assert_eq!(number(&next.operation.response), 15);
 }

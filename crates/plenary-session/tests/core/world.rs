@@ -29,7 +29,7 @@ use plenary_validator::{
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -251,7 +251,13 @@ impl World {
         } else {
             Log::inline
         };
-        let (log, recovered) = open(files.ledger, |reason| panic!("{reason}")).unwrap();
+        let failing = Arc::<OnceLock<Weak<Node>>>::default();
+        let told = failing.clone();
+        let failed = move |reason| match told.get().and_then(Weak::upgrade) {
+            Some(node) => node.fail(reason),
+            None => panic!("{reason}"),
+        };
+        let (log, recovered) = open(files.ledger, failed).unwrap();
         let clock = self.clock.clone();
         let port = Port {
             node,
@@ -271,7 +277,9 @@ impl World {
             clock: Box::new(move || Timestamp(clock.load(Ordering::Relaxed))),
             outside: Box::new(port),
         });
-        self.places[node].node = Some(Arc::new(started.unwrap()));
+        let started = Arc::new(started.unwrap());
+        let _ = failing.set(Arc::downgrade(&started));
+        self.places[node].node = Some(started);
     }
 
     fn keys(&self) -> Vec<PublicKey> {

@@ -15,6 +15,12 @@ fn deposit(
     Ok(Json(balance))
 }
 
+fn close(cx: &mut Context, Path(account): Path<String>) -> Result<Json<u64>, Problem> {
+    let balance = ACCOUNTS.get(cx, &account)?.unwrap_or(0);
+    ACCOUNTS.delete(cx, &account)?;
+    Ok(Json(balance))
+}
+
 fn balance(cx: &mut Context, Path(account): Path<String>) -> Result<Json<u64>, Problem> {
     Ok(Json(ACCOUNTS.get(cx, &account)?.unwrap_or(0)))
 }
@@ -49,8 +55,14 @@ fn finish(cx: &mut Context, Path(session): Path<SessionId>) -> Result<Json<Sum>,
 
 /// The bank.
 pub fn service() -> Service {
-    Service::new("bank", "1.0.0")
+    version("1.0.0")
+}
+
+/// A version of the bank.
+pub fn version(version: &str) -> Service {
+    Service::new("bank", version)
         .post("/accounts/{account}/deposits", deposit)
+        .post("/accounts/{account}/closings", close)
         .get("/accounts/{account}", balance)
         .post("/withdrawals", begin)
         .opens_session()

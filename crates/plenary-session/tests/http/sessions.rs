@@ -2,9 +2,10 @@
 
 use crate::nodes::{Client, Nodes, post};
 use plenary_session::{node::Bounds, participation::Participation};
-use plenary_types::{Receipt, genesis::ClientSignatures};
+use plenary_types::{Genesis, Receipt, genesis::ClientSignatures};
 use reqwest::Response;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 fn header(answer: &Response, name: &str) -> String {
     let value = answer.headers().get(name);
@@ -43,9 +44,10 @@ async fn a_session_by_a_services_own_routes_is_answered_step_by_step_and_committ
         nodes.get(0, "/accounts/ann").await.text().await.unwrap(),
         "10"
     );
-    let own = nodes.network.http.get(nodes.url(0, "/accounts/ann"));
-    let own = own.header("plenary-session", session.to_string());
-    assert_eq!(own.send().await.unwrap().text().await.unwrap(), "5");
+    let mut read = post("/accounts/ann", &Value::Null);
+    (read.method, read.body) = (plenary_types::Method::Get, Default::default());
+    let own = client.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(own.text().await.unwrap(), "5");
 
     let last = post(&format!("/withdrawals/{session}"), &Value::Null);
     let answer = client.send(&nodes, 0, &last, "last", true).await;
@@ -258,6 +260,215 @@ async fn a_client_that_does_not_sign_owns_its_session_by_a_token() {
     nodes.stop().await;
 }
 
+/// Whoever changed any of the keys last, when somebody asked, was named as the winner; and nobody where
+/// the key was deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_names_the_transaction_that_made_the_session_stale_and_no_later_one() {
+    let nodes = one_node().await;
+    let alone = async |target: &str| {
+        let request = nodes.network.http.post(nodes.url(0, target));
+        let answer = request.json(&1).send().await.unwrap();
+        header(&answer, "plenary-tx")
+    };
+    alone("/accounts/ida/deposits").await;
+    for (seed, winning) in [(1, "/accounts/ida/deposits"), (2, "/accounts/ida/closings")] {
+        let mut client = Client::new(seed);
+        client
+            .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+            .await;
+        client
+            .step(&nodes, 0, "/accounts/ida/deposits", &json!(1))
+            .await;
+        let winner = alone(winning).await;
+        let lost: Value = client.commit(&nodes, 0).await.json().await.unwrap();
+        assert_eq!(lost["winner"], winner, "{lost}");
+        alone("/accounts/ida/deposits").await;
+        let target = format!("/plenary/v1/sessions/{}", client.session.unwrap());
+        let shown: Value = nodes.get(0, &target).await.json().await.unwrap();
+        assert_eq!(shown["why"]["winner"], winner, "{shown}");
+    }
+    nodes.stop().await;
+}
+
+/// The step that the service refused was all that its client was told, and not what it could do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_rebase_tells_what_changed_before_the_refusal_and_what_is_left_to_do() {
+    let nodes = one_node().await;
+    let deposit = nodes
+        .network
+        .http
+        .post(nodes.url(0, "/accounts/jan/deposits"));
+    assert_eq!(deposit.json(&10).send().await.unwrap().status(), 200);
+    let (mut first, mut second) = (Client::new(1), Client::new(2));
+    for (client, amounts) in [(&mut first, &[4][..]), (&mut second, &[3, 5])] {
+        client.step(&nodes, 0, "/withdrawals", &Value::Null).await;
+        let target = format!("/withdrawals/{}/jan", client.session.unwrap());
+        for amount in amounts {
+            client.step(&nodes, 0, &target, &json!(amount)).await;
+        }
+    }
+    assert_eq!(first.commit(&nodes, 0).await.status(), 200);
+    assert_eq!(second.commit(&nodes, 0).await.status(), 409);
+
+    let target = format!("/plenary/v1/sessions/{}", second.session.unwrap());
+    let rebase = post(&format!("{target}/rebase"), &Value::Null);
+    let refused = second.send(&nodes, 0, &rebase, "rebase", false).await;
+    let refused: Value = refused.json().await.unwrap();
+    let told = (
+        &refused["code"],
+        &refused["sequence"],
+        &refused["problem"]["code"],
+    );
+    let expected = (&json!("rebase-refused"), &json!(2), &json!("overdrawn"));
+    assert_eq!(told, expected);
+    let steps = refused["steps"].as_array().unwrap();
+    let changed = |at: usize| steps[at]["changed"].as_bool().unwrap();
+    assert_eq!((steps.len(), changed(0), changed(1)), (2, false, true));
+    let bodies = (&steps[1]["before"]["body"], &steps[1]["after"]["body"]);
+    assert_eq!(bodies, (&json!(7), &json!(3)));
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("open another session"), "{detail}");
+    let shown: Value = nodes.get(0, &target).await.json().await.unwrap();
+    assert_eq!(shown["status"], "conflict");
+    nodes.stop().await;
+}
+
+/// A client that does not sign, and its session once it has opened one.
+struct Anonymous<'a> {
+    nodes: &'a Nodes,
+    session: Option<(String, String)>,
+}
+
+impl Anonymous<'_> {
+    /// Sends a request to a node with an `Idempotency-Key`, until enough nodes agree.
+    async fn post(&self, node: usize, target: &str, key: &str) -> Response {
+        loop {
+            let http = self.nodes.network.http.post(self.nodes.url(node, target));
+            let mut http = http.header("idempotency-key", key);
+            if let Some((session, token)) = &self.session {
+                http = http.header("plenary-session", session);
+                http = http.header("plenary-session-token", token);
+            }
+            let answer = http.json(&3).send().await.unwrap();
+            if answer.status() != 503 {
+                return answer;
+            }
+        }
+    }
+}
+
+/// The token was made of the secret of the node that gave it out: who had no answer to the opening
+/// before that node died got the session from another one, and not the token to go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_with_the_same_key_has_the_same_answer_at_another_node_and_after_a_restart() {
+    let bounds = Bounds {
+        participation: Participation::Majority,
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(3, ClientSignatures::Optional, bounds).await;
+    let mut client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/plenary/v1/sessions", "open").await;
+    let (session, token) = (
+        header(&opening, "plenary-session"),
+        header(&opening, "plenary-session-token"),
+    );
+    client.session = Some((session.clone(), token.clone()));
+    let step = client.post(0, "/accounts/gus/deposits", "step").await;
+    let first = (
+        header(&step, "plenary-sequence"),
+        step.text().await.unwrap(),
+    );
+    assert_eq!(first, ("1".into(), "3".into()));
+
+    let dead = nodes.nodes.remove(0);
+    dead.stop().await;
+    // What was node 1.
+    for restarted in [false, true] {
+        if restarted {
+            nodes.settings.remove(0);
+            nodes.restart(0).await;
+        }
+        let mut client = Anonymous {
+            nodes: &nodes,
+            session: None,
+        };
+        let again = client.post(0, "/plenary/v1/sessions", "open").await;
+        assert_eq!(header(&again, "plenary-session-token"), token);
+        client.session = Some((session.clone(), token.clone()));
+        let again = client.post(0, "/accounts/gus/deposits", "step").await;
+        let again = (
+            header(&again, "plenary-sequence"),
+            again.text().await.unwrap(),
+        );
+        assert_eq!(again, first, "restarted: {restarted}");
+        // Who does not know the key gets nothing of it.
+        client.session = None;
+        let other = client.post(0, "/plenary/v1/sessions", "another").await;
+        assert_ne!(header(&other, "plenary-session-token"), token);
+    }
+
+    let client = Anonymous {
+        nodes: &nodes,
+        session: Some((session.clone(), token)),
+    };
+    let target = format!("/plenary/v1/sessions/{session}/commit");
+    let mut transactions = Vec::new();
+    for node in [0, 1, 0] {
+        let committed = client.post(node, &target, "commit").await;
+        assert_eq!(committed.status(), 200);
+        transactions.push(header(&committed, "plenary-tx"));
+    }
+    transactions.dedup();
+    assert_eq!(transactions.len(), 1);
+    nodes.stop().await;
+}
+
+/// Who knew a session's name read what it had written and not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_has_written_is_for_its_owner_to_read() {
+    let nodes = one_node().await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    client
+        .step(&nodes, 0, "/accounts/hal/deposits", &json!(4))
+        .await;
+    let mut read = post("/accounts/hal", &Value::Null);
+    (read.method, read.body) = (plenary_types::Method::Get, Default::default());
+    read.content_type.clear();
+    let own = client.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(own.text().await.unwrap(), "4");
+    let mut stranger = Client::new(2);
+    stranger.session = client.session;
+    let foreign = stranger.send(&nodes, 0, &read, "read", false).await;
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
+
+    let mut client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/plenary/v1/sessions", "open").await;
+    let (session, token) = (
+        header(&opening, "plenary-session"),
+        header(&opening, "plenary-session-token"),
+    );
+    client.session = Some((session.clone(), token.clone()));
+    client.post(0, "/accounts/hal/deposits", "step").await;
+    let read = || {
+        let read = nodes.network.http.get(nodes.url(0, "/accounts/hal"));
+        read.header("plenary-session", &session)
+    };
+    let own = read().header("plenary-session-token", token).send().await;
+    assert_eq!(own.unwrap().text().await.unwrap(), "3");
+    let foreign = read().send().await.unwrap();
+    assert_eq!(problem(foreign).await, (403, "foreign-session".into()));
+    nodes.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_step_is_refused_with_its_code() {
     let nodes = one_node().await;
@@ -353,6 +564,45 @@ async fn a_second_node_endorses_every_step_and_goes_on_where_the_first_stopped()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_of_another_version_delays_no_step_that_does_not_need_it() {
+    let bounds = Bounds {
+        participation: Participation::Any(2),
+        ..Bounds::default()
+    };
+    let mut nodes = Nodes::start(3, ClientSignatures::Required, bounds).await;
+    nodes.nodes.remove(2).stop().await;
+    let newer = nodes.network.genesis.to_toml().unwrap();
+    let newer = Genesis::from_toml(&newer.replace("1.0.0", "1.1.0")).unwrap();
+    let mut settings = nodes.settings[2].clone();
+    settings.genesis = newer.into();
+    settings.data_dir.push("newer");
+    let other = plenary_session::start(crate::bank::version("1.1.0"), settings);
+    let other = other.await.unwrap();
+
+    let mut client = Client::new(1);
+    let opening = post("/plenary/v1/sessions", &Value::Null);
+    let mut answer = client.send(&nodes, 0, &opening, "open", false).await;
+    while answer.status() == 503 {
+        answer = client.send(&nodes, 0, &opening, "open", false).await;
+    }
+    client.take(answer).await;
+    let step = post("/accounts/ned/deposits", &json!(1));
+    let answer = client.send(&nodes, 0, &step, "step", false).await;
+    assert_eq!(header(&answer, "plenary-finality"), "replicated");
+    client.take(answer).await;
+    let status = nodes.get(0, "/plenary/v1/status").await;
+    let status: Value = status.json().await.unwrap();
+    assert_eq!(status["peers"], json!(["session-1"]));
+
+    // Without the one that runs the same there are too few.
+    nodes.nodes.remove(1).stop().await;
+    let alone = client.send(&nodes, 0, &step, "alone", false).await;
+    assert_eq!(problem(alone).await, (503, "participation".into()));
+    other.stop().await;
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_node_has_every_acknowledged_step() {
     let mut nodes = one_node().await;
     let mut client = Client::new(1);
@@ -375,37 +625,46 @@ async fn a_restarted_node_has_every_acknowledged_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_with_too_much_to_do_says_when_to_come_back_and_serves_again() {
+async fn a_node_with_too_much_to_do_says_when_to_come_back_harms_nobody_and_serves_again() {
     let bounds = Bounds {
-        participation: Participation::All,
         requests: 1,
         ..Bounds::default()
     };
-    let mut nodes = Nodes::start(2, ClientSignatures::Required, bounds).await;
-    let absent = nodes.nodes.remove(1);
-    absent.stop().await;
-    let client = Client::new(1);
-    let opening = post("/withdrawals", &Value::Null);
-    let waiting = client.send(&nodes, 0, &opening, "open", false);
-    let meanwhile = async {
+    let mut nodes = Nodes::start(1, ClientSignatures::Optional, bounds).await;
+    let mut client = Client::new(1);
+    client
+        .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
+        .await;
+    // Takes the one place, and waits in it until layer 1 has a quorum.
+    nodes.network.stop_from(2).await;
+    let (http, url) = (
+        nodes.network.http.clone(),
+        nodes.url(0, "/accounts/kim/deposits"),
+    );
+    let working = tokio::spawn(async move {
         loop {
-            let status: Value = nodes
-                .get(0, "/plenary/v1/status")
-                .await
-                .json()
-                .await
-                .unwrap();
-            if status["sessions"] == 1 {
-                break;
+            let deposit = http.post(&url).header("prefer", "wait=60").json(&2);
+            let answer = deposit.send().await.unwrap();
+            if answer.status() != 429 {
+                return answer;
             }
         }
-        let other = Client::new(2);
-        other.send(&nodes, 0, &opening, "open", false).await
-    };
-    let (waiting, refused) = futures::join!(waiting, meanwhile);
+    });
+    while nodes.get(0, "/accounts/lou").await.status() != 429 {}
+    let step = post("/accounts/lou/deposits", &json!(3));
+    let refused = client.send(&nodes, 0, &step, "step", false).await;
     assert_eq!(header(&refused, "retry-after"), "1");
     assert_eq!(problem(refused).await, (429, "overloaded".into()));
-    assert_eq!(problem(waiting).await, (503, "participation".into()));
+    let status = nodes.get(0, "/plenary/v1/status").await;
+    assert_eq!(status.status(), 200, "who only looks is served");
+
+    nodes.network.start_all().await;
+    let working = working.await.unwrap();
+    assert_eq!(header(&working, "plenary-finality"), "final");
+    assert_eq!(working.text().await.unwrap(), "2");
+    let step = client.send(&nodes, 0, &step, "step", false).await;
+    assert_eq!(client.take(step).await, 3);
+    assert_eq!(client.commit(&nodes, 0).await.status(), 200);
     nodes.stop().await;
 }
 
@@ -478,11 +737,9 @@ async fn a_validator_knows_what_became_of_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() {
+async fn without_a_quorum_the_commit_says_why_it_waits_and_ends_by_itself_once_there_is_one() {
     let mut nodes = one_node().await;
-    for validator in nodes.network.validators.drain(2..) {
-        validator.stop().await.unwrap();
-    }
+    nodes.network.stop_from(2).await;
     let mut client = Client::new(1);
     client
         .step(&nodes, 0, "/plenary/v1/sessions", &Value::Null)
@@ -500,5 +757,49 @@ async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() 
         (&shown["status"], &shown["why"]),
         (&json!("committing"), &told["why"])
     );
+
+    nodes.network.start_all().await;
+    // The stream ends with the session; nobody asks for the commit again.
+    let events = nodes.get(0, &format!("{location}/events")).await;
+    let events = events.text().await.unwrap();
+    assert!(events.contains("event: final"), "{events}");
+    let shown: Value = nodes.get(0, &location).await.json().await.unwrap();
+    assert_eq!(
+        (&shown["status"], &shown["transaction"]),
+        (&json!("committed"), &told["transaction"])
+    );
+    let balance = nodes.get(0, "/accounts/fay").await;
+    assert_eq!(balance.text().await.unwrap(), "1");
+    nodes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_waited_for_as_long_as_its_client_prefers_and_goes_on() {
+    let mut nodes = one_node().await;
+    let client = Anonymous {
+        nodes: &nodes,
+        session: None,
+    };
+    let opening = client.post(0, "/withdrawals", "open").await;
+    let session = header(&opening, "plenary-session");
+    let token = header(&opening, "plenary-session-token");
+    nodes.network.stop_from(2).await;
+    let url = nodes.url(0, &format!("/withdrawals/{session}"));
+    let http = nodes.network.http.clone();
+    let commit = |prefer: &str| {
+        let commit = http.post(&url).header("prefer", prefer);
+        let commit = commit.header("idempotency-key", "commit");
+        commit.header("plenary-session-token", &token).send()
+    };
+    // Without a preference it would be ten seconds.
+    for prefer in ["wait=0", "respond-async", "wait=1"] {
+        let answer = tokio::time::timeout(Duration::from_secs(8), commit(prefer));
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 202, "{prefer}");
+        let location = format!("/plenary/v1/sessions/{session}");
+        assert_eq!(header(&answer, "location"), location);
+    }
+    let (answer, ()) = futures::join!(commit("wait=60"), nodes.network.start_all());
+    assert_eq!(header(&answer.unwrap(), "plenary-finality"), "final");
     nodes.stop().await;
 }

@@ -74,7 +74,7 @@ impl Network {
         );
         let genesis = Arc::new(genesis.unwrap());
         let directory = tempfile::tempdir().unwrap();
-        let ports = free_ports(4);
+        let (ports, http) = (free_ports(4), free_ports(4));
         let settings: Vec<Settings> = keys
             .iter()
             .enumerate()
@@ -82,7 +82,7 @@ impl Network {
                 genesis: genesis.clone(),
                 key: *key,
                 data_dir: directory.path().join(index.to_string()),
-                http: "127.0.0.1:0".parse().unwrap(),
+                http: http[index],
                 p2p: ports[index],
                 peers: keys
                     .iter()
@@ -103,15 +103,21 @@ impl Network {
         network
     }
 
+    /// Starts those that do not run, where they were before.
     pub async fn start_all(&mut self) {
-        for settings in self.settings.clone() {
+        for settings in &self.settings[self.validators.len()..] {
             self.validators
-                .push(start(bank::service(), settings).await.unwrap());
+                .push(start(bank::service(), settings.clone()).await.unwrap());
         }
     }
 
     pub async fn stop_all(&mut self) {
-        for validator in self.validators.drain(..) {
+        self.stop_from(0).await;
+    }
+
+    /// Stops all but the first so many.
+    pub async fn stop_from(&mut self, first: usize) {
+        for validator in self.validators.drain(first..) {
             validator.stop().await.unwrap();
         }
     }
