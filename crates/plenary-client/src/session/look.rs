@@ -50,13 +50,13 @@ pub struct SessionStatus {
     /// When the node first heard of it.
     #[serde(default)]
     pub opened: Option<Timestamp>,
-    /// Until when it may last.
+    /// Until when it may last; nothing once the ledger has it.
     #[serde(default)]
     pub expires: Option<Timestamp>,
     /// The digest of its chain of operations.
     #[serde(default)]
     pub chain: Option<Digest>,
-    /// Its steps; empty once the node has forgotten them for the ledger.
+    /// Its steps.
     #[serde(default)]
     pub operations: Vec<StepStatus>,
     /// The transaction, once there is one.
@@ -83,8 +83,9 @@ pub struct StepStatus {
     pub status: u16,
     /// `simulated`, `replicated` or `final`.
     pub finality: String,
-    /// The final height that it ran on.
-    pub height: u64,
+    /// The final height that it ran on; nothing of a session that the ledger has.
+    #[serde(default)]
+    pub height: Option<u64>,
 }
 
 /// A session node, as it describes itself.
@@ -108,7 +109,7 @@ pub struct SessionNodeStatus {
     pub peers: Vec<Option<String>>,
     /// How many session nodes a step needs.
     pub participation: String,
-    /// How many sessions it has.
+    /// How many sessions are open there.
     pub sessions: usize,
     /// How many transactions it waits for.
     pub pending: usize,

@@ -111,24 +111,18 @@ pub(super) fn mark_final(
 }
 
 /// 202: the commit is on its way, and where to ask for it.
-pub(super) fn on_its_way(
-    api: &Api,
-    session: SessionId,
-    transaction: Option<TransactionHash>,
-) -> Response {
+pub(super) fn on_its_way(api: &Api, session: SessionId, transaction: TransactionHash) -> Response {
     let location = format!("/plenary/v1/sessions/{session}");
     let body = json!({
         "session": session,
         "status": "committing",
         "transaction": transaction,
         "location": location,
-        "why": decided::why_not_yet(api),
+        "why": decided::why_not_yet(api, transaction),
     });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
-    if let Some(transaction) = transaction {
-        set(headers, "plenary-tx", transaction);
-    }
+    set(headers, "plenary-tx", transaction);
     set(headers, "plenary-session", session);
     set(headers, "location", location);
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -1,13 +1,18 @@
 //! What layer 1 decided of a session, as this node has verified it.
 
 use super::{Api, bad_path, refuse};
-use crate::{node::Node, session::Entry, session::Status};
+use crate::{
+    error::Refusal,
+    node::Node,
+    session::{Entry, Status},
+};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
 };
 use plenary_types::{
-    OperationId, Outcome, Problem, Receipt, SessionId, Stage, StateKey, TransactionHash,
+    OperationId, Outcome, Problem, Receipt, SessionId, Stage, StateKey, Transaction,
+    TransactionHash,
 };
 use plenary_validator::{
     direct,
@@ -18,32 +23,52 @@ use plenary_validator::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Waits until a session is decided: its transaction and where that is. Nothing where it takes
-/// longer.
+/// How long the end of a session may take to be on this node's disk.
+pub(super) const WRITTEN: Duration = Duration::from_secs(10);
+
+/// A session's transaction, and where that is, once it is decided.
+type Sent = (TransactionHash, Option<Landed>);
+
+/// Waits until a session that is to be committed is decided: its transaction and where that is; the
+/// transaction alone where it takes longer.
 ///
 /// # Errors
 ///
-/// Where no block will have its transaction.
-pub(super) async fn wait(
-    entry: &Entry,
-    limit: Duration,
-) -> Result<Option<(TransactionHash, Landed)>, Failure> {
-    let decided = entry.feed.bell.until(|| match &entry.live.lock().status {
-        Status::Decided(transaction, landed) => Some(Ok((*transaction, landed.clone()))),
+/// Where no block will have its transaction, or it ended without one.
+pub(super) async fn wait(entry: &Entry, limit: Duration) -> Result<Sent, Failure> {
+    // Nobody hears of a transaction before a crash would find it again.
+    let sent = tokio::time::timeout(WRITTEN, entry.feed.bell.until(|| sent(entry))).await;
+    let sent = sent.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))??;
+    let decided = entry
+        .feed
+        .bell
+        .until(|| self::sent(entry).filter(|sent| !matches!(sent, Ok((_, None)))));
+    let decided = tokio::time::timeout(limit, decided).await;
+    decided.unwrap_or(Ok(sent))
+}
+
+/// How far a session's commit is; nothing while that is being written.
+fn sent(entry: &Entry) -> Option<Result<Sent, Failure>> {
+    match &entry.live.lock().status {
+        Status::Open => None,
+        Status::Committing(transaction) => Some(Ok((*transaction, None))),
+        Status::Decided(transaction, landed) => Some(Ok((*transaction, Some(landed.clone())))),
         Status::Refused(reason) => {
             let problem = reason.problem().with("session", entry.id.to_string());
             Some(Err(Failure(problem)))
         }
-        _ => None,
-    });
-    tokio::time::timeout(limit, decided).await.ok().transpose()
+        Status::Over(given) => Some(Err(refuse(Refusal::Over {
+            session: entry.id,
+            given: *given,
+        }))),
+    }
 }
 
-/// A session that this node has no longer, because it is committed.
+/// The transaction that committed a session, whether this node still has that or not.
 pub(super) fn in_ledger(
     node: &Node,
     id: SessionId,
-) -> Result<Option<(TransactionHash, Landed)>, Failure> {
+) -> Result<Option<(Transaction, Landed)>, Failure> {
     let located = node.store.operation(&OperationId(id.0)).map_err(refuse)?;
     let Some(location) = located else {
         return Ok(None);
@@ -54,7 +79,7 @@ pub(super) fn in_ledger(
         index: location.index,
         outcome,
     };
-    Ok(Some((transaction.hash(), landed)))
+    Ok(Some((transaction, landed)))
 }
 
 /// What layer 1 decided against a session; nothing where it is committed.
@@ -77,15 +102,22 @@ pub(super) fn problem(
 }
 
 /// Why a transaction that is on its way is not final yet, as far as this node can tell.
-pub(super) fn why_not_yet(api: &Api) -> &'static str {
-    match api.follower.status().connected {
-        false => {
-            "no validator answers: layer 1 cannot be reached from here; the transaction is sent again until it can"
-        }
-        true => {
-            "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one"
-        }
-    }
+pub(super) fn why_not_yet(api: &Api, transaction: TransactionHash) -> Problem {
+    let problem = match api.follower.status().connected {
+        false => Problem::new(
+            503,
+            "layer1-unreachable",
+            "no validator answers: layer 1 cannot be reached from here; the transaction is sent again until it can",
+        )
+        .at(Stage::Layer2),
+        true => Problem::new(
+            503,
+            "not-final-yet",
+            "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one",
+        )
+        .at(Stage::Layer1),
+    };
+    problem.retryable().about(transaction)
 }
 
 /// The transaction that changed one of the keys last.

@@ -145,12 +145,9 @@ async fn finish_commit(
     stepped: &Stepped,
 ) -> Result<Response, Failure> {
     let session = stepped.entry.id;
-    let Some((transaction, landed)) = decided::wait(&stepped.entry, wait(headers)).await? else {
-        return Ok(answer::on_its_way(
-            api,
-            session,
-            stepped.entry.transaction(),
-        ));
+    let (transaction, landed) = decided::wait(&stepped.entry, wait(headers)).await?;
+    let Some(landed) = landed else {
+        return Ok(answer::on_its_way(api, session, transaction));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, session, &landed)),

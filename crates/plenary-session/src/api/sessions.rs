@@ -5,7 +5,7 @@ use crate::{
     commit::{Rerun, Word},
     error::Refusal,
     message::Owner,
-    session::{Entry, Live, Status, Step},
+    session::{Entry, Live, Status},
     step::{Stepped, lock},
 };
 use axum::{
@@ -13,7 +13,9 @@ use axum::{
     extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use plenary_types::{Response as Answered, SessionId, TransactionHash};
+use plenary_types::{
+    Operation, Response as Answered, SessionId, Transaction, TransactionHash, session::chain_digest,
+};
 use plenary_validator::{
     finality::Landed,
     http::{Failure, author, from_http, wait},
@@ -30,38 +32,50 @@ type Id = Result<Path<SessionId>, PathRejection>;
 pub(super) async fn show(State(api): State<Api>, id: Id) -> Result<Json<Value>, Failure> {
     let Path(id) = id.map_err(bad_path)?;
     if let Some(entry) = api.node.sessions.get(&id) {
-        return Ok(Json(describe(&api, &entry)?));
+        let live = lock(&entry).map_err(refuse)?;
+        if !live.is_committed() {
+            return Ok(Json(describe(&api, &entry, &live)));
+        }
     }
+    // The node soon forgets what is committed; so the ledger tells of it from the beginning.
     match decided::in_ledger(&api.node, id)? {
-        Some((transaction, landed)) => Ok(Json(json!({
-            "session": id,
-            "status": "committed",
-            "transaction": transaction,
-            "height": landed.height,
-        }))),
+        Some((transaction, landed)) => Ok(Json(describe_committed(id, &transaction, &landed))),
         None => Err(refuse(Refusal::UnknownSession(id))),
     }
 }
 
-fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
-    let live = lock(entry).map_err(refuse)?;
+fn describe(api: &Api, entry: &Entry, live: &Live) -> Value {
     let limit = api.node.bounds.time_limit.as_millis() as u64;
-    let (transaction, landed) = match &live.status {
-        Status::Committing(transaction) => (Some(*transaction), None),
-        Status::Decided(transaction, landed) => (Some(*transaction), Some(landed.clone())),
-        Status::Refused(reason) => (Some(reason.transaction), None),
-        _ => (None, None),
+    let (transaction, height, why) = match &live.status {
+        Status::Committing(transaction) => (
+            Some(*transaction),
+            None,
+            Some(decided::why_not_yet(api, *transaction)),
+        ),
+        Status::Decided(transaction, landed) => (
+            Some(*transaction),
+            Some(landed.height),
+            decided::problem(&api.node, *transaction, landed),
+        ),
+        Status::Refused(reason) => (Some(reason.transaction), None, Some(reason.problem())),
+        Status::Open | Status::Over(_) => (None, None, None),
     };
-    let why: Option<Value> = match &live.status {
-        Status::Committing(_) => Some(decided::why_not_yet(api).into()),
-        Status::Decided(transaction, landed) => {
-            let problem = decided::problem(&api.node, *transaction, landed);
-            problem.and_then(|problem| serde_json::to_value(problem).ok())
-        }
-        Status::Refused(reason) => serde_json::to_value(reason.problem()).ok(),
-        _ => None,
-    };
-    Ok(json!({
+    // Who agrees with a step has agreed with those before it.
+    let replicated = live
+        .steps
+        .iter()
+        .rposition(|step| step.agreement.is_replicated());
+    let operations = live.steps.iter().enumerate().map(|(sequence, step)| {
+        let finality = match replicated.is_some_and(|last| sequence <= last) {
+            true => "replicated",
+            false => "simulated",
+        };
+        let mut described = operation(sequence, &step.operation, finality);
+        described["node"] = json!(step.promise.node);
+        described["height"] = json!(step.promise.height);
+        described
+    });
+    json!({
         "session": entry.id,
         "status": live.status.name(),
         "owner": match live.owner {
@@ -71,29 +85,38 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
         "opened": live.opened,
         "expires": live.opened.plus_ms(limit),
         "chain": live.chain(),
-        "operations": live.steps.iter().map(|step| operation(&live, step)).collect::<Vec<_>>(),
+        "operations": operations.collect::<Vec<_>>(),
         "transaction": transaction,
-        "height": landed.map(|landed| landed.height),
+        "height": height,
         "why": why,
-    }))
+    })
 }
 
-fn operation(live: &Live, step: &Step) -> Value {
-    let finality = match (&live.status, step.agreement.is_replicated()) {
-        (Status::Decided(_, landed), _) if landed.outcome == plenary_types::Outcome::Committed => {
-            "final"
-        }
-        (_, true) => "replicated",
-        (_, false) => "simulated",
-    };
+/// A session as its transaction tells it: all but what only its promises say.
+fn describe_committed(id: SessionId, transaction: &Transaction, landed: &Landed) -> Value {
+    let operations = &transaction.operations;
+    let first = operations.first();
+    let described = operations.iter().enumerate();
+    let described = described.map(|(sequence, one)| operation(sequence, one, "final"));
     json!({
-        "sequence": step.promise.sequence,
-        "operation": step.operation.id(),
-        "method": step.operation.request.method,
-        "target": step.operation.request.target,
-        "status": step.operation.response.status,
-        "node": step.promise.node,
-        "height": step.promise.height,
+        "session": id,
+        "status": "committed",
+        "owner": first.and_then(Operation::client),
+        "opened": first.map(|first| first.time),
+        "chain": chain_digest(operations),
+        "operations": described.collect::<Vec<_>>(),
+        "transaction": transaction.hash(),
+        "height": landed.height,
+    })
+}
+
+fn operation(sequence: usize, operation: &Operation, finality: &str) -> Value {
+    json!({
+        "sequence": sequence,
+        "operation": operation.id(),
+        "method": operation.request.method,
+        "target": operation.request.target,
+        "status": operation.response.status,
         "finality": finality,
     })
 }
@@ -125,7 +148,7 @@ pub(super) async fn commit(
     if api.node.sessions.get(&id).is_none()
         && let Some((transaction, landed)) = decided::in_ledger(&api.node, id)?
     {
-        return committed(&api, id, transaction, &landed);
+        return committed(&api, id, transaction.hash(), &landed);
     }
     let Owned { entry, headers } = owned(&api, id, http).await?;
     let last = {
@@ -139,8 +162,9 @@ pub(super) async fn commit(
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
-    let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
-        return Ok(answer::on_its_way(&api, id, entry.transaction()));
+    let (transaction, landed) = decided::wait(&entry, wait(&headers)).await?;
+    let Some(landed) = landed else {
+        return Ok(answer::on_its_way(&api, id, transaction));
     };
     match decided::problem(&api.node, transaction, &landed) {
         Some(problem) => Ok(answer::against(problem, id, &landed)),
@@ -180,8 +204,7 @@ pub(super) async fn abort(
         over.then_some(())
     });
     let stopping = || refuse(plenary_validator::error::Refusal::Stopping);
-    let limit = Duration::from_secs(10);
-    tokio::time::timeout(limit, ended)
+    tokio::time::timeout(decided::WRITTEN, ended)
         .await
         .map_err(|_| stopping())?;
     Ok(Json(json!({ "session": id, "status": "aborted" })))
