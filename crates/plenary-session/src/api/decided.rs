@@ -36,15 +36,13 @@ type Sent = (TransactionHash, Option<Landed>);
 ///
 /// Where no block will have its transaction, or it ended without one.
 pub(super) async fn wait(entry: &Entry, limit: Duration) -> Result<Sent, Failure> {
+    let bell = &entry.feed.bell;
     // Nobody hears of a transaction before a crash would find it again.
-    let sent = tokio::time::timeout(WRITTEN, entry.feed.bell.until(|| sent(entry))).await;
-    let sent = sent.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))??;
-    let decided = entry
-        .feed
-        .bell
-        .until(|| self::sent(entry).filter(|sent| !matches!(sent, Ok((_, None)))));
-    let decided = tokio::time::timeout(limit, decided).await;
-    decided.unwrap_or(Ok(sent))
+    let written = tokio::time::timeout(WRITTEN, bell.until(|| sent(entry))).await;
+    let written = written.map_err(|_| refuse(plenary_validator::error::Refusal::Stopping))??;
+    let decided = || sent(entry).filter(|sent| !matches!(sent, Ok((_, None))));
+    let decided = tokio::time::timeout(limit, bell.until(decided)).await;
+    decided.unwrap_or(Ok(written))
 }
 
 /// How far a session's commit is; nothing while that is being written.

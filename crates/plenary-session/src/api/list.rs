@@ -57,12 +57,14 @@ pub(super) async fn list(
             Some(wanted) => wanted == status,
             None => !live.is_committed(),
         };
-        let described = json!({
-            "session": entry.id,
-            "status": status,
-            "operations": live.steps.len(),
-        });
-        listed.then_some((entry.id, described))
+        let described = || {
+            json!({
+                "session": entry.id,
+                "status": status,
+                "operations": live.steps.len(),
+            })
+        };
+        listed.then(|| (entry.id, described()))
     });
     let page: Vec<_> = sessions.by_ref().take(limit).collect();
     let last = page.last().map(|(id, _)| *id);
