@@ -437,6 +437,11 @@ async fn without_a_quorum_steps_are_answered_and_the_commit_says_why_it_waits() 
         (&shown["status"], &shown["why"]),
         (&json!("committing"), &told["why"])
     );
+    for validator in nodes.network.validators.drain(..) {
+        validator.stop().await.unwrap();
+    }
+    // Once the node has noticed that nobody is left.
+    while nodes.json(0, &location).await["why"]["code"] != "layer1-unreachable" {}
     nodes.stop().await;
 }
 
