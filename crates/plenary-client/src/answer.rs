@@ -5,7 +5,7 @@ use bytes::Bytes;
 use plenary_types::{
     Problem, Promise, Response, SessionId, TransactionHash, problem::PROBLEM_JSON,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::str::FromStr;
 
 /// A service's answer.
@@ -73,9 +73,10 @@ impl Answer {
         };
         match (&answer.finality, answer.transaction) {
             (Some(_), _) => Ok(answer),
-            (None, Some(transaction)) if answer.status == 202 => {
-                Err(ClientError::Pending { transaction })
-            }
+            (None, Some(transaction)) if answer.status == 202 => Err(ClientError::Pending {
+                transaction,
+                why: why(&answer.body),
+            }),
             _ if answer.status < 400 => Ok(answer),
             _ => match problem(&answer.content_type, &answer.body) {
                 Some(problem) => Err(ClientError::Problem {
@@ -94,6 +95,15 @@ impl Answer {
 
 fn parse<T: FromStr>(reply: &Reply, name: &str) -> Option<T> {
     reply.headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// Why something is still on its way, where the body that says so gives a reason.
+fn why(body: &[u8]) -> Option<Problem> {
+    #[derive(Deserialize)]
+    struct OnItsWay {
+        why: Option<Problem>,
+    }
+    serde_json::from_slice::<OnItsWay>(body).ok()?.why
 }
 
 /// The problem that a body is.

@@ -106,10 +106,15 @@ pub enum ClientError {
     NotCommitted(Box<NotCommitted>),
     /// The transaction is on its way, and was not final in time. Asking again for the same
     /// request, or for this transaction, is safe.
-    #[error("transaction {transaction} is on its way and was not final in time; ask for it again")]
+    #[error(
+        "transaction {transaction} is on its way and was not final in time{}; ask for it again",
+        why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+    )]
     Pending {
         /// The transaction.
         transaction: TransactionHash,
+        /// Why it takes so long, where the node that sends it to layer 1 has said so.
+        why: Option<Problem>,
     },
 }
 

@@ -424,7 +424,10 @@ fn is_decision(code: &str) -> bool {
 
 fn landed(node: &Node, reply: &Reply, hash: TransactionHash) -> Result<Landed, ClientError> {
     if reply.status == 202 {
-        return Err(ClientError::Pending { transaction: hash });
+        return Err(ClientError::Pending {
+            transaction: hash,
+            why: None,
+        });
     }
     let landed: Landed = node.json(reply)?;
     match landed.hash == hash {
@@ -449,7 +452,10 @@ async fn find(node: &Node, hash: TransactionHash) -> Result<Landed, ClientError>
             index,
             outcome,
         }),
-        _ => Err(ClientError::Pending { transaction: hash }),
+        _ => Err(ClientError::Pending {
+            transaction: hash,
+            why: None,
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happened in a session, in order, for whoever follows it.
 
-use crate::bell::Bell;
+use crate::{bell::Bell, message::Given};
 use parking_lot::Mutex;
 use plenary_types::TransactionHash;
 use serde::Serialize;
@@ -80,6 +80,15 @@ impl Event {
     }
 }
 
+impl From<Given> for Event {
+    fn from(given: Given) -> Self {
+        match given {
+            Given::Aborted => Self::Aborted,
+            Given::Expired => Self::Expired,
+        }
+    }
+}
+
 /// A session's events so far, and a bell that rings at each.
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -98,5 +107,12 @@ impl Feed {
     /// The event at a place, where there is one already.
     pub fn at(&self, index: usize) -> Option<Event> {
         self.events.lock().get(index).copied()
+    }
+
+    /// What to tell next to whoever has been told so many, where there is something: what nothing can
+    /// follow is told once more.
+    pub fn after(&self, told: usize) -> Option<Event> {
+        let last = || self.events.lock().last().copied();
+        self.at(told).or_else(|| last().filter(Event::is_last))
     }
 }

@@ -340,7 +340,7 @@ impl Node {
             let record = Record::Committing(transaction.clone());
             self.log.append(entry.life, encode(&record), || {});
         }
-        let event = live.decide(hash, landed);
+        let event = live.decide(hash, landed, self.now());
         drop(live);
         self.metrics.ended(&event);
         if committed {
@@ -363,30 +363,24 @@ impl Node {
             let Some(live) = entry.live.try_lock() else {
                 continue;
             };
-            let (status, opened) = (live.status.clone(), live.opened);
-            let over = opened.plus_ms(limit) <= now;
-            let long_over = opened.plus_ms(limit + LINGER_MS) <= now;
-            let open = live.is_open();
+            let long_over = |since: Timestamp| since.plus_ms(limit + LINGER_MS) <= now;
+            let forgotten = match &live.status {
+                // The ledger answers for it from now on.
+                Status::Decided(..) if live.is_committed() => true,
+                // A commit may have been on its way for longer than a session may last.
+                Status::Decided(..) => long_over(live.decided),
+                Status::Refused(reason) => long_over(reason.time),
+                Status::Over(_) => long_over(live.opened),
+                Status::Open | Status::Committing(_) => false,
+            };
+            let expires = live.is_open() && live.opened.plus_ms(limit) <= now;
             drop(live);
-            match status {
-                Status::Open if open && over => self.end(&entry, Given::Expired),
-                Status::Over(_) if long_over => {
-                    self.sessions.remove(&entry.id);
-                    self.log.forget(entry.life);
-                }
-                Status::Decided(_, landed) if landed.outcome == Outcome::Committed => {
-                    // The ledger answers for it from now on.
-                    self.sessions.remove(&entry.id);
-                }
-                Status::Refused(reason) if reason.time.plus_ms(limit + LINGER_MS) <= now => {
-                    self.sessions.remove(&entry.id);
-                    self.log.forget(entry.life);
-                }
-                Status::Decided(..) if long_over => {
-                    self.sessions.remove(&entry.id);
-                    self.log.forget(entry.life);
-                }
-                _ => {}
+            if expires {
+                self.end(&entry, Given::Expired);
+            }
+            if forgotten {
+                self.sessions.remove(&entry.id);
+                self.log.forget(entry.life);
             }
         }
     }
@@ -411,10 +405,7 @@ impl Node {
             }
             live.status = Status::Over(given);
             drop(live);
-            ended.feed.push(match given {
-                Given::Aborted => crate::feed::Event::Aborted,
-                Given::Expired => crate::feed::Event::Expired,
-            });
+            ended.feed.push(given.into());
         });
         self.log.forget(entry.life);
         self.tell(&Message::Over {

@@ -11,6 +11,7 @@
 use crate::{
     error::Refusal,
     evidence::Contradiction,
+    feed::Event,
     message::{Endorse, Given, Message, Owner, Proposal},
     node::Node,
     record::{Record, StepRecord},
@@ -171,6 +172,7 @@ impl Node {
             let record = encode(&Record::Rebased { steps: 0 });
             self.log.append(entry.life, record, || {});
             live.clear(entry.id);
+            entry.feed.push(Event::Rebased);
         }
         if let Some(known) = live.steps.get(sequence as usize) {
             let known = known.clone();

@@ -107,6 +107,8 @@ pub struct Live {
     pub opened: Timestamp,
     /// Where it is in its life.
     pub status: Status,
+    /// When this node heard what layer 1 decided of it last; before that, when it was opened.
+    pub decided: Timestamp,
     /// What is being written to the log and will change the status: until then nothing else may.
     pub closing: bool,
     /// Its steps, in order.
@@ -144,6 +146,7 @@ impl Entry {
                 owner,
                 opened,
                 status: Status::Open,
+                decided: opened,
                 closing: false,
                 steps: Vec::new(),
                 size: 0,
@@ -191,18 +194,29 @@ impl Entry {
                         step.agreement.stand_firm();
                     }
                     Record::Committing(transaction) => {
-                        live.status = Status::Committing(transaction.hash());
+                        let hash = transaction.hash();
+                        live.status = Status::Committing(hash);
+                        live.endorsed(&transaction);
+                        entry.feed.push(Event::Submitted { transaction: hash });
                         committing = Some(transaction);
                     }
                     Record::Rebased { .. } => {
                         committing = None;
                         live.clear(id);
+                        entry.feed.push(Event::Rebased);
                     }
-                    Record::Over(given) => live.status = Status::Over(given),
+                    Record::Over(given) => {
+                        live.status = Status::Over(given);
+                        entry.feed.push(given.into());
+                    }
                     Record::Refused(reason)
                         if live.status == Status::Committing(reason.transaction) =>
                     {
                         committing = None;
+                        entry.feed.push(Event::Rejected {
+                            transaction: reason.transaction,
+                            height: None,
+                        });
                         live.status = Status::Refused(reason);
                     }
                     Record::Refused(_) => {}
@@ -210,15 +224,6 @@ impl Entry {
             }
         }
         Some(Replayed { entry, committing })
-    }
-
-    /// The transaction that it is being committed with, or was.
-    pub fn transaction(&self) -> Option<TransactionHash> {
-        match &self.live.lock().status {
-            Status::Committing(transaction) | Status::Decided(transaction, _) => Some(*transaction),
-            Status::Refused(reason) => Some(reason.transaction),
-            Status::Open | Status::Over(_) => None,
-        }
     }
 }
 
@@ -315,6 +320,22 @@ impl Live {
         self.status == Status::Open && !self.closing
     }
 
+    /// Whether the ledger has it.
+    pub fn is_committed(&self) -> bool {
+        matches!(&self.status, Status::Decided(_, landed) if landed.outcome == Outcome::Committed)
+    }
+
+    /// Takes from its transaction who agrees with its last step, and so with those before it: the log
+    /// has it from nowhere else.
+    fn endorsed(&self, transaction: &Transaction) {
+        // Another node's may have more steps.
+        let whole = self.steps.len() == transaction.operations.len();
+        if let Some(last) = self.steps.last().filter(|_| whole) {
+            let endorsements = transaction.endorsements.iter().copied();
+            endorsements.for_each(|endorsement| last.agreement.endorse(endorsement));
+        }
+    }
+
     /// The chain, and what was written, before the last step.
     pub fn before_last(&self) -> (Digest, plenary_service::Session) {
         let mut overlay = self.overlay.clone();
@@ -359,8 +380,13 @@ impl Live {
         self.rivals.clear();
     }
 
-    /// Layer 1 has decided: the event to tell of.
-    pub fn decide(&mut self, transaction: TransactionHash, landed: Landed) -> Event {
+    /// Layer 1 has decided, as is known from `now` on: the event to tell of.
+    pub fn decide(
+        &mut self,
+        transaction: TransactionHash,
+        landed: Landed,
+        now: Timestamp,
+    ) -> Event {
         let height = landed.height;
         let event = match landed.outcome {
             Outcome::Committed => Event::Final {
@@ -377,6 +403,7 @@ impl Live {
             },
         };
         self.status = Status::Decided(transaction, landed);
+        self.decided = now;
         self.closing = false;
         event
     }

@@ -1,6 +1,6 @@
 //! The sessions that a node has.
 
-use crate::session::Entry;
+use crate::session::{Entry, Status};
 use parking_lot::Mutex;
 use plenary_types::{PublicKey, SessionId};
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -99,6 +99,16 @@ impl Sessions {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.lock().entries.len()
+    }
+
+    /// How many of them are open. One whose lock is taken has a step that runs.
+    pub fn open(&self) -> usize {
+        let all = self.all();
+        let open = all.iter().filter(|entry| {
+            let live = entry.live.try_lock();
+            live.is_none_or(|live| live.status == Status::Open)
+        });
+        open.count()
     }
 
     /// Whether there is none.

@@ -58,14 +58,14 @@ impl Decision {
         Ok(None)
     }
 
-    /// The session as a session node describes it, without what only session nodes know: when it was
-    /// opened and expires, and where and on which height each step ran.
+    /// The session as a session node describes it, without what only session nodes know: when it
+    /// expires, and where and on which height each step ran.
     pub fn describe(&self, store: &Store) -> Value {
         let Self {
             transaction,
             landed,
         } = self;
-        let hash = transaction.hash();
+        let (hash, first) = (transaction.hash(), transaction.operations.first());
         let finality = match (&landed.outcome, transaction.endorsements.is_empty()) {
             (Outcome::Committed, _) => "final",
             (_, false) => "replicated",
@@ -85,7 +85,8 @@ impl Decision {
         json!({
             "session": transaction.session(),
             "status": status(&landed.outcome),
-            "owner": transaction.operations.first().and_then(Operation::client),
+            "owner": first.and_then(Operation::client),
+            "opened": first.map(|first| first.time),
             "chain": chain_digest(&transaction.operations),
             "operations": operations.map(step).collect::<Vec<_>>(),
             "transaction": hash,

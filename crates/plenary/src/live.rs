@@ -91,7 +91,7 @@ impl Shown {
         });
         self.steps = Some((steps, now));
         format!(
-            "height {height:>6}   waiting {pending:>5}   sessions {sessions:>6}   steps/s {rate:>7.0}"
+            "height {height:>6}   waiting {pending:>5}   open {sessions:>6}   steps/s {rate:>7.0}"
         )
     }
 }

@@ -133,7 +133,14 @@ impl Session {
         word: Option<Commitment>,
     ) -> Result<Closed, ClientError> {
         let decided = match self.ask_for_commit(request, nonce, word).await {
-            Err(error) if error.hope() != Hope::Never => self.bring(last.clone(), word).await,
+            Err(error) if error.hope() != Hope::Never => {
+                match self.bring(last.clone(), word).await {
+                    // The session node goes on by itself: this counts for more than that no
+                    // validator would do it.
+                    Err(_) if matches!(error, ClientError::Pending { .. }) => Err(error),
+                    brought => brought,
+                }
+            }
             decided => decided,
         };
         Ok(Closed { last, ..decided? })
@@ -319,12 +326,15 @@ fn decided(node: &Node, reply: Reply) -> Result<Closed, ClientError> {
     match Answer::read(reply) {
         Ok(answer) => match (answer.finality.as_deref(), answer.transaction) {
             (Some("final"), Some(hash)) => Ok(closed(hash, answer.height, Some(answer.response()))),
-            _ => Err(node.form(status, "the commit is on its way".into())),
+            _ => Err(node.form(status, "it names no transaction".into())),
         },
         Err(ClientError::Problem { problem, url }) => match (problem.tx_hash, &*problem.code) {
             (Some(hash), "already-in-block") => Ok(closed(hash, None, None)),
             // Another transaction has it: asking again tells which.
-            (Some(transaction), "superseded") => Err(ClientError::Pending { transaction }),
+            (Some(transaction), "superseded") => Err(ClientError::Pending {
+                transaction,
+                why: Some(*problem),
+            }),
             _ => Err(ClientError::Problem { problem, url }),
         },
         Err(error) => Err(error),
@@ -340,7 +350,10 @@ fn winner(response: &Response) -> Option<TransactionHash> {
 /// A validator that has not got a transaction yet will have it soon.
 fn not_there_yet(transaction: TransactionHash) -> impl Fn(ClientError) -> ClientError {
     move |error| match error.problem() {
-        Some(problem) if problem.status == 404 => ClientError::Pending { transaction },
+        Some(problem) if problem.status == 404 => ClientError::Pending {
+            transaction,
+            why: None,
+        },
         _ => error,
     }
 }

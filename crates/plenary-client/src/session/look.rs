@@ -50,7 +50,7 @@ pub struct SessionStatus {
     /// When the node first heard of it.
     #[serde(default)]
     pub opened: Option<Timestamp>,
-    /// Until when it may last.
+    /// Until when it may last; nothing once the ledger has it.
     #[serde(default)]
     pub expires: Option<Timestamp>,
     /// The digest of its chain of operations.
@@ -83,7 +83,7 @@ pub struct StepStatus {
     pub status: u16,
     /// `simulated`, `replicated` or `final`.
     pub finality: String,
-    /// The final height that it ran on; nothing once the node has forgotten it for the ledger.
+    /// The final height that it ran on; nothing of a session that the ledger has.
     #[serde(default)]
     pub height: Option<u64>,
 }
@@ -109,7 +109,7 @@ pub struct SessionNodeStatus {
     pub peers: Vec<Option<String>>,
     /// How many session nodes a step needs.
     pub participation: String,
-    /// How many sessions it has.
+    /// How many sessions are open there.
     pub sessions: usize,
     /// How many transactions it waits for.
     pub pending: usize,

@@ -177,7 +177,13 @@ async fn what_is_not_final_in_time_is_named() {
         .await
         .unwrap_err();
     assert!(
-        matches!(error, ClientError::Pending { transaction: HASH }),
+        matches!(
+            error,
+            ClientError::Pending {
+                transaction: HASH,
+                ..
+            }
+        ),
         "{error}"
     );
 }

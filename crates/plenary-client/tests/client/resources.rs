@@ -414,7 +414,7 @@ async fn a_transaction_that_is_not_valid_is_a_problem_and_one_on_its_way_is_name
     let hash = transaction.hash();
     let slow = Fake::start(move |_, _| pending(hash)).await;
     let error = client(&[&slow.url]).submit(&transaction).await.unwrap_err();
-    assert!(matches!(error, ClientError::Pending { transaction } if transaction == hash));
+    assert!(matches!(error, ClientError::Pending { transaction, .. } if transaction == hash));
 }
 
 #[tokio::test]

@@ -406,3 +406,60 @@ async fn a_session_node_says_how_it_and_a_session_are() {
         format!("/plenary/v1/sessions/{session}")
     );
 }
+
+/// Why a session is not committed yet was a text where this client reads a problem, so that nobody
+/// could look at a session while it was being committed.
+#[tokio::test]
+async fn a_session_on_its_way_is_shown_with_the_reason_why_it_takes_so_long() {
+    let told = not_yet();
+    let node = Fake::start(move |_, _| json(200, told.clone())).await;
+    let client = Client::new([&node.url]).unwrap();
+    let client = client.with_session_nodes([&node.url]).unwrap();
+    let status = client.session_status(&plenary_types::SessionId([4; 32]));
+    let status = status.await.unwrap();
+    assert_eq!(status.status, plenary_client::SessionState::Committing);
+    assert_eq!(status.why.unwrap().code, "not-final-yet");
+}
+
+/// Where neither the session node nor a validator got a commit through in time, the client said what
+/// the validator had answered last, and nothing of the transaction that the session node had sent.
+#[tokio::test]
+async fn a_commit_that_takes_too_long_is_told_with_its_transaction_and_why() {
+    let world = World::new(Required);
+    let (validator, node) = (world.validator().await, world.session_node(Lie::None).await);
+    let kept = two_steps(&world.signing(&validator, &[&node])).await.keep();
+    let told = not_yet();
+    let slow = Fake::start(move |_, _| {
+        let mut response = json(202, told.clone());
+        let hash = told["transaction"].as_str().unwrap().parse().unwrap();
+        response.headers_mut().insert("plenary-tx", hash);
+        response
+    })
+    .await;
+    let busy = Fake::start(|_, _| crate::fake::busy()).await;
+    let client = world.signing(&busy, &[&slow]);
+    let error = client.resume(kept).unwrap().commit().await.unwrap_err();
+    let told = error.to_string();
+    let ClientError::Pending { transaction, why } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(transaction, TransactionHash([5; 32]));
+    let why = why.unwrap();
+    assert_eq!(
+        (&*why.code, why.tx_hash),
+        ("not-final-yet", Some(transaction))
+    );
+    assert!(told.contains("no quorum"), "{told}");
+}
+
+/// What a session node says of a session whose commit layer 1 has not taken yet.
+fn not_yet() -> Value {
+    let transaction = TransactionHash([5; 32]);
+    let why = Problem::new(503, "not-final-yet", "there is no quorum");
+    json!({
+        "session": "04".repeat(32),
+        "status": "committing",
+        "transaction": transaction,
+        "why": why.retryable().about(transaction),
+    })
+}

@@ -147,7 +147,7 @@ pub(super) fn on_its_way(api: &Api, session: SessionId, transaction: Transaction
         "status": "committing",
         "transaction": transaction,
         "location": location,
-        "why": decided::why_not_yet(api),
+        "why": decided::why_not_yet(api, transaction),
     });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();

@@ -1,7 +1,11 @@
 //! What layer 1 decided of a session, as this node has verified it.
 
-use super::{Api, bad_path, refuse};
-use crate::session::{Entry, Status};
+use super::{Api, answer, bad_path, refuse};
+use crate::{
+    error::Refusal,
+    node::Node,
+    session::{Entry, Status},
+};
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
@@ -15,37 +19,57 @@ use plenary_validator::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Waits until a session is decided: its transaction and where that is. Nothing where it takes
-/// longer.
+/// A session's transaction, and where that is, once it is decided.
+type Sent = (TransactionHash, Option<Landed>);
+
+/// Waits until a session that is to be committed is decided: its transaction and where that is; the
+/// transaction alone where it takes longer.
 ///
 /// # Errors
 ///
-/// Where no block will have its transaction.
-pub(super) async fn wait(
-    entry: &Entry,
-    limit: Duration,
-) -> Result<Option<(TransactionHash, Landed)>, Failure> {
-    let decided = entry.feed.bell.until(|| match &entry.live.lock().status {
-        Status::Decided(transaction, landed) => Some(Ok((*transaction, landed.clone()))),
+/// Where no block will have its transaction, it ended without one, or this node's disk does not take it.
+pub(super) async fn wait(node: &Node, entry: &Entry, limit: Duration) -> Result<Sent, Failure> {
+    // Nobody hears of a transaction before a crash would find it again.
+    let written = answer::ending(node, entry, || sent(entry)).await??;
+    let decided = || sent(entry).filter(|sent| !matches!(sent, Ok((_, None))));
+    let decided = tokio::time::timeout(limit, entry.feed.bell.until(decided)).await;
+    decided.unwrap_or(Ok(written))
+}
+
+/// How far a session's commit is; nothing while that is being written.
+fn sent(entry: &Entry) -> Option<Result<Sent, Failure>> {
+    match &entry.live.lock().status {
+        Status::Open => None,
+        Status::Committing(transaction) => Some(Ok((*transaction, None))),
+        Status::Decided(transaction, landed) => Some(Ok((*transaction, Some(landed.clone())))),
         Status::Refused(reason) => {
             let problem = reason.problem().with("session", entry.id.to_string());
             Some(Err(Failure(problem)))
         }
-        _ => None,
-    });
-    tokio::time::timeout(limit, decided).await.ok().transpose()
+        Status::Over(given) => Some(Err(refuse(Refusal::Over {
+            session: entry.id,
+            given: *given,
+        }))),
+    }
 }
 
 /// Why a transaction that is on its way is not final yet, as far as this node can tell.
-pub(super) fn why_not_yet(api: &Api) -> &'static str {
-    match api.follower.status().connected {
-        false => {
-            "no validator answers: layer 1 cannot be reached from here; the transaction is sent again until it can"
-        }
-        true => {
-            "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one"
-        }
-    }
+pub(super) fn why_not_yet(api: &Api, transaction: TransactionHash) -> Problem {
+    let problem = match api.follower.status().connected {
+        false => Problem::new(
+            503,
+            "layer1-unreachable",
+            "no validator answers: layer 1 cannot be reached from here; the transaction is sent again until it can",
+        )
+        .at(Stage::Layer2),
+        true => Problem::new(
+            503,
+            "not-final-yet",
+            "layer 1 has no final block with the transaction yet: if this lasts, fewer validators than a quorum are up; it is sent again until there is one",
+        )
+        .at(Stage::Layer1),
+    };
+    problem.retryable().about(transaction)
 }
 
 pub(super) async fn receipt(

@@ -31,7 +31,7 @@ const RESOURCES: &[Resource] = &[
     (
         "get",
         "/plenary/v1/sessions",
-        "The sessions that this node has (status, after, limit)",
+        "The sessions that this node has and the ledger has not (status, after, limit)",
         &[],
         "200",
     ),

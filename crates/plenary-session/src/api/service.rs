@@ -146,8 +146,8 @@ async fn finish_commit(
     stepped: &Stepped,
 ) -> Result<Response, Failure> {
     let (session, entry) = (stepped.entry.id, &stepped.entry);
-    let transaction = answer::ending(&api.node, entry, || entry.transaction()).await?;
-    let Some((transaction, landed)) = decided::wait(entry, wait(headers)).await? else {
+    let (transaction, landed) = decided::wait(&api.node, entry, wait(headers)).await?;
+    let Some(landed) = landed else {
         return Ok(answer::on_its_way(api, session, transaction));
     };
     match against(&api.node.store, transaction, &landed) {

@@ -5,7 +5,7 @@ use crate::{
     commit::{Rerun, Word},
     error::Refusal,
     message::Owner,
-    session::{Entry, Live, Status, Step},
+    session::{Entry, Live, Status},
     step::{Stepped, lock},
 };
 use axum::{
@@ -13,7 +13,7 @@ use axum::{
     extract::{Path, Request as HttpRequest, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use plenary_types::{Outcome, SessionId, TransactionHash};
+use plenary_types::{Operation, Outcome, SessionId, TransactionHash};
 use plenary_validator::{
     decision::{Decision, against},
     finality::Landed,
@@ -31,7 +31,10 @@ type Id = Result<Path<SessionId>, PathRejection>;
 pub(super) async fn show(State(api): State<Api>, id: Id) -> Result<Json<Value>, Failure> {
     let Path(id) = id.map_err(bad_path)?;
     if let Some(entry) = api.node.sessions.get(&id) {
-        return Ok(Json(describe(&api, &entry)?));
+        let live = lock(&entry).map_err(refuse)?;
+        if !live.is_committed() {
+            return Ok(Json(describe(&api, &entry, &live)));
+        }
     }
     // It has forgotten it, or never had it.
     let store = &api.node.store;
@@ -41,25 +44,38 @@ pub(super) async fn show(State(api): State<Api>, id: Id) -> Result<Json<Value>, 
     }
 }
 
-fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
-    let live = lock(entry).map_err(refuse)?;
+fn describe(api: &Api, entry: &Entry, live: &Live) -> Value {
     let limit = api.node.bounds.time_limit.as_millis() as u64;
-    let (transaction, landed) = match &live.status {
-        Status::Committing(transaction) => (Some(*transaction), None),
-        Status::Decided(transaction, landed) => (Some(*transaction), Some(landed.clone())),
-        Status::Refused(reason) => (Some(reason.transaction), None),
-        _ => (None, None),
+    let (transaction, height, why) = match &live.status {
+        Status::Committing(transaction) => (
+            Some(*transaction),
+            None,
+            Some(decided::why_not_yet(api, *transaction)),
+        ),
+        Status::Decided(transaction, landed) => (
+            Some(*transaction),
+            Some(landed.height),
+            against(&api.node.store, *transaction, landed),
+        ),
+        Status::Refused(reason) => (Some(reason.transaction), None, Some(reason.problem())),
+        Status::Open | Status::Over(_) => (None, None, None),
     };
-    let why: Option<Value> = match &live.status {
-        Status::Committing(_) => Some(decided::why_not_yet(api).into()),
-        Status::Decided(transaction, landed) => {
-            let problem = against(&api.node.store, *transaction, landed);
-            problem.and_then(|problem| serde_json::to_value(problem).ok())
-        }
-        Status::Refused(reason) => serde_json::to_value(reason.problem()).ok(),
-        _ => None,
-    };
-    Ok(json!({
+    // Who agrees with a step has agreed with those before it.
+    let replicated = live
+        .steps
+        .iter()
+        .rposition(|step| step.agreement.is_replicated());
+    let operations = live.steps.iter().enumerate().map(|(sequence, step)| {
+        let finality = match replicated.is_some_and(|last| sequence <= last) {
+            true => "replicated",
+            false => "simulated",
+        };
+        let mut described = operation(sequence, &step.operation, finality);
+        described["node"] = json!(step.promise.node);
+        described["height"] = json!(step.promise.height);
+        described
+    });
+    json!({
         "session": entry.id,
         "status": live.status.name(),
         "owner": match live.owner {
@@ -69,27 +85,20 @@ fn describe(api: &Api, entry: &Entry) -> Result<Value, Failure> {
         "opened": live.opened,
         "expires": live.opened.plus_ms(limit),
         "chain": live.chain(),
-        "operations": live.steps.iter().map(|step| operation(&live, step)).collect::<Vec<_>>(),
+        "operations": operations.collect::<Vec<_>>(),
         "transaction": transaction,
-        "height": landed.map(|landed| landed.height),
+        "height": height,
         "why": why,
-    }))
+    })
 }
 
-fn operation(live: &Live, step: &Step) -> Value {
-    let finality = match (&live.status, step.agreement.is_replicated()) {
-        (Status::Decided(_, landed), _) if landed.outcome == Outcome::Committed => "final",
-        (_, true) => "replicated",
-        (_, false) => "simulated",
-    };
+fn operation(sequence: usize, operation: &Operation, finality: &str) -> Value {
     json!({
-        "sequence": step.promise.sequence,
-        "operation": step.operation.id(),
-        "method": step.operation.request.method,
-        "target": step.operation.request.target,
-        "status": step.operation.response.status,
-        "node": step.promise.node,
-        "height": step.promise.height,
+        "sequence": sequence,
+        "operation": operation.id(),
+        "method": operation.request.method,
+        "target": operation.request.target,
+        "status": operation.response.status,
         "finality": finality,
     })
 }
@@ -136,8 +145,8 @@ pub(super) async fn commit(
     }
     let word = Word::Whole(commitment(&headers)?);
     api.node.commit(&entry, word).map_err(refuse)?;
-    let transaction = answer::ending(&api.node, &entry, || entry.transaction()).await?;
-    let Some((transaction, landed)) = decided::wait(&entry, wait(&headers)).await? else {
+    let (transaction, landed) = decided::wait(&api.node, &entry, wait(&headers)).await?;
+    let Some(landed) = landed else {
         return Ok(answer::on_its_way(&api, id, transaction));
     };
     match against(&api.node.store, transaction, &landed) {

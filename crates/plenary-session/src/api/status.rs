@@ -31,7 +31,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Value> {
         "connected": following.connected,
         "peers": (api.connected)().iter().map(|peer| name(&api, peer)).collect::<Vec<_>>(),
         "participation": node.bounds.participation.to_string(),
-        "sessions": node.sessions.len(),
+        "sessions": node.sessions.open(),
         "steps": node.metrics.steps.get(),
         "pending": node.pending(),
     }))

@@ -106,6 +106,22 @@ fn a_rebase_shows_what_changed_and_is_committed() {
     }
 }
 
+/// A commit that layer 1 decided later than the session's own time was forgotten at once: its client
+/// heard of no conflict, and could not have it rebased.
+#[test]
+fn a_conflict_that_comes_late_can_be_rebased_for_as_long_as_any_other() {
+    let (mut world, ann, bob) = contended(1);
+    world.commit(0, &ann);
+    world.commit(0, &bob);
+    let limit = world.bounds.time_limit.as_millis() as u64;
+    world.advance(10 * limit);
+    world.ratify();
+    world.advance(limit);
+    assert_eq!(world.status(0, &bob), "conflict");
+    world.advance(60_000);
+    assert!(world.find(0, bob.session()).is_none());
+}
+
 #[test]
 fn only_a_session_in_conflict_is_rebased() {
     let (mut world, ann, bob) = contended(1);

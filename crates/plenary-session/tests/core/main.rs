@@ -7,6 +7,7 @@ mod crashes;
 mod disk;
 mod encodings;
 mod endings;
+mod feeds;
 mod given_up;
 mod liars;
 mod many;

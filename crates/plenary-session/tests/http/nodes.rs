@@ -85,6 +85,18 @@ impl Nodes {
         self.network.http.get(url).send().await.unwrap()
     }
 
+    pub async fn json(&self, node: usize, target: &str) -> Value {
+        let answer = self.get(node, target).await;
+        assert_eq!(answer.status(), 200, "{target}");
+        answer.json().await.unwrap()
+    }
+
+    /// Waits until a node has no session in memory any more: the ledger has them.
+    pub async fn forgotten(&self, node: usize) {
+        let none = |metrics: String| metrics.lines().any(|line| line == "plenary_sessions 0");
+        while !none(self.get(node, "/metrics").await.text().await.unwrap()) {}
+    }
+
     pub async fn stop(mut self) {
         for node in self.nodes.drain(..) {
             node.stop().await;
@@ -184,6 +196,11 @@ impl Client {
 
     /// Commits what it has seen.
     pub async fn commit(&mut self, nodes: &Nodes, node: usize) -> Response {
+        self.commit_within(nodes, node, "wait=10").await
+    }
+
+    /// Commits what it has seen, and says how long it would wait for that.
+    pub async fn commit_within(&mut self, nodes: &Nodes, node: usize, prefer: &str) -> Response {
         let session = self.session.unwrap();
         let genesis = nodes.network.genesis.hash();
         let word = Commitment::sign(&self.key, &genesis, &self.chain);
@@ -204,10 +221,20 @@ impl Client {
             .header("signature-input", input)
             .header("signature", signature)
             .header("plenary-commitment", word.signature.to_string())
+            .header("prefer", prefer)
             .body(request.body.clone())
             .send()
             .await
             .unwrap()
+    }
+
+    /// Gives its session up.
+    pub async fn abort(&mut self, nodes: &Nodes, node: usize) -> Response {
+        let target = format!("/plenary/v1/sessions/{}", self.session.unwrap());
+        let mut request = post(&target, &Value::Null);
+        request.method = Method::Delete;
+        let nonce = self.nonce();
+        self.send(nodes, node, &request, &nonce, false).await
     }
 }
 

@@ -302,8 +302,7 @@ fn human(status: &SessionStatus) -> String {
             format!("{} {}", step.method, step.target),
             step.status.to_string(),
             step.finality.clone(),
-            step.height
-                .map_or_else(String::new, |height| height.to_string()),
+            step.height.map_or("-".into(), |height| height.to_string()),
         ]
     });
     let header = ["step", "request", "status", "finality", "height"];

@@ -2,13 +2,14 @@
 
 use crate::{
     network::Network,
-    support::{Dev, eventually, json, run, text},
+    support::{Dev, errors, eventually, json, run, text},
 };
 use plenary::{
     client::{Client, ClientError, Committed, Session, SessionState},
     types::{Outcome, SessionId},
 };
 use serde_json::{Value, json};
+use std::process::Output;
 
 /// Makes a package, outside of any session.
 async fn package(client: &Client) -> String {
@@ -221,5 +222,57 @@ async fn the_command_line_works_in_a_session_that_it_keeps_in_a_file() {
     assert_eq!(told["status"]["session_node"]["name"], "session-0");
     let second = run(["session", "open"].into_iter().chain(at));
     assert_eq!(second.status.code(), Some(1));
+    dev.stop("INT");
+}
+
+#[tokio::test]
+async fn the_command_line_follows_sessions_rebases_one_in_conflict_and_gives_one_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("network");
+    let dev = Dev::start(&home);
+    let package = package(&dev.client()).await;
+    let session = |name: &str, arguments: &[&str]| {
+        let file = directory.path().join(name);
+        let at = ["--session", text(&file), "--data-dir", text(&home)];
+        run(["--json", "session"]
+            .iter()
+            .chain(arguments)
+            .chain(&at)
+            .copied())
+    };
+    let told = |output: Output| -> Vec<Value> {
+        assert!(output.status.success(), "{}", errors(&output));
+        let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+        values.map(Result::unwrap).collect()
+    };
+    let refused = |output: Output, code: &str| {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(errors(&output).contains(code), "{}", errors(&output));
+    };
+    let events = |name: &str| -> Vec<Value> {
+        let events = told(session(name, &["events"])).into_iter();
+        events.map(|event| event["event"].clone()).collect()
+    };
+    for name in ["first", "second", "third"] {
+        let operator = r#"{"operator_id":"OPR-001"}"#;
+        told(session(name, &["open", "/session/start", operator]));
+    }
+    // Two take the same package; who commits second has read what is no longer so.
+    for name in ["first", "second"] {
+        let shown = told(session(name, &["show"]));
+        let id = shown[0]["session"].as_str().unwrap();
+        let scan = format!("/session/{id}/scan/{package}");
+        told(session(name, &["call", "get", &scan]));
+    }
+    told(session("first", &["commit"]));
+    assert_eq!(events("first").last().unwrap(), "final");
+    refused(session("second", &["commit"]), "conflict");
+    // The package is in work for good, which the service says to whoever would take it now.
+    refused(session("second", &["rebase"]), "package-in-work");
+    assert_eq!(told(session("second", &["show"]))[0]["status"], "conflict");
+
+    assert_eq!(told(session("third", &["abort"]))[0]["status"], "aborted");
+    assert_eq!(events("third"), ["simulated", "aborted"]);
+    refused(session("third", &["commit"]), "session-over");
     dev.stop("INT");
 }

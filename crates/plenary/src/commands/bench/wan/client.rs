@@ -151,7 +151,7 @@ impl Client {
         let node = world.node(self.site).clone();
         let route = node.executor.route(&request).map_err(refusal)?;
         if !route.is_operation() {
-            return self.read(&node, &request);
+            return self.read(world, &node, request);
         }
         match route.role() {
             Some(SessionRole::Opens) => {
@@ -172,14 +172,16 @@ impl Client {
         }
     }
 
-    fn read(&self, node: &Node, request: &Request) -> Result<Sent, Unsent> {
-        let execution = match &self.session {
-            Some((entry, _)) => node.read(entry, request).map_err(refusal)?.1,
-            None => {
-                let (_, view) = node.store.state().latest();
-                let now = node.now();
-                node.executor.read(view, request, now).map_err(refusal)?
-            }
+    fn read(&mut self, world: &World, node: &Node, request: Request) -> Result<Sent, Unsent> {
+        let execution = if self.session.is_some() {
+            let (entry, chain) = self.chain()?;
+            let asked = self.ask(world, request, chain)?;
+            let read = node.read(&entry, &asked.request, &asked.author, None);
+            read.map_err(refusal)?.1
+        } else {
+            let (_, view) = node.store.state().latest();
+            let now = node.now();
+            node.executor.read(view, &request, now).map_err(refusal)?
         };
         Ok((execution.response(), None))
     }
