@@ -48,6 +48,9 @@ pub struct Candidate {
     pub operations: Vec<OperationId>,
     /// Its encoded size.
     pub size: usize,
+    /// Whether a client or a session node brought it here, and no other validator: then it is this node's
+    /// to broadcast.
+    pub brought: bool,
 }
 
 impl Candidate {
@@ -57,6 +60,7 @@ impl Candidate {
             hash: transaction.hash(),
             operations: transaction.operation_ids().collect(),
             size: transaction.size(),
+            brought: false,
             transaction,
         }
     }
@@ -200,15 +204,10 @@ impl Mempool {
         hashes.iter().filter_map(|hash| self.remove(hash)).collect()
     }
 
-    /// The oldest transactions of an originator, at most `most`.
-    pub fn oldest_of(&self, originator: &PublicKey, most: usize) -> Vec<Arc<Candidate>> {
-        let own = |candidate: &&Arc<Candidate>| candidate.transaction.originator == *originator;
-        self.queue
-            .values()
-            .filter(own)
-            .take(most)
-            .cloned()
-            .collect()
+    /// The oldest transactions that were brought here, at most `most`.
+    pub fn oldest_brought(&self, most: usize) -> Vec<Arc<Candidate>> {
+        let brought = self.queue.values().filter(|candidate| candidate.brought);
+        brought.take(most).cloned().collect()
     }
 
     /// The oldest transactions that fit a block and are not in `excluded`, in order of arrival.

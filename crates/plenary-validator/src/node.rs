@@ -232,11 +232,10 @@ impl Node {
         }
     }
 
-    /// Broadcasts again what this node originated and no block has taken yet: the first time it
+    /// Broadcasts again what was brought to this node and no block has taken yet: the first time it
     /// may have been lost, or the others may have been down.
     pub fn rebroadcast(&self) {
-        let own = self.key.public_key();
-        let waiting = self.mempool.lock().oldest_of(&own, REBROADCAST);
+        let waiting = self.mempool.lock().oldest_brought(REBROADCAST);
         if let Some(broadcast) = self.broadcast.get() {
             for candidate in waiting {
                 broadcast(encode(&candidate.transaction));

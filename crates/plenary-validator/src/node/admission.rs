@@ -26,7 +26,8 @@ impl Node {
     /// # Errors
     ///
     /// Why it is not taken.
-    pub fn submit_validated(&self, candidate: Candidate) -> Result<TransactionHash, Refusal> {
+    pub fn submit_validated(&self, mut candidate: Candidate) -> Result<TransactionHash, Refusal> {
+        candidate.brought = true;
         let encoded = encode(&candidate.transaction);
         let hash = self.queue(candidate)?;
         if let Some(broadcast) = self.broadcast.get() {
