@@ -88,7 +88,7 @@ export interface Member {
   isSelf: boolean;
   /** Whether this page has a channel to it. */
   isConnected: boolean;
-  /** Why its votes do not count here, or `null`. */
+  /** Why this page no longer talks to it, or `null`. The votes of who voted twice do not count, either. */
   exclusion: string | null;
 }
 
@@ -101,7 +101,7 @@ export interface Status {
   neighbours: number[];
   /** How many keys are being decided. */
   pending: number;
-  /** Members whose votes do not count here, and why. */
+  /** Members that this page no longer talks to, and why. The votes of those who voted twice do not count, either. */
   excluded: { member: number; reason: string }[];
   /** Whether some member is believed only what it answers for, since it passed on a false signature not long ago. */
   isCautious: boolean;

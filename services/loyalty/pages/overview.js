@@ -61,7 +61,7 @@ function memberItem({ key, isSelf, isConnected, exclusion }, street, ledger) {
   const { all, withCustomers } = ledger.issued(till);
   const state = exclusion ? "excluded" : isSelf || isConnected ? "connected" : "away";
   const text = {
-    excluded: `excluded: ${exclusion}. Its votes do not count any more.`,
+    excluded: `excluded: ${exclusion}. This tablet no longer talks to it.`,
     connected: isSelf ? "this tablet" : "connected",
     away: "not connected to this tablet",
   }[state];

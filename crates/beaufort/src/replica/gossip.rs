@@ -200,8 +200,8 @@ impl<S: Scheme> Replica<S> {
         self.tell_and_propose(now, to, keys, &BTreeSet::new());
     }
 
-    /// The same, and of proposals only this replica's own vote, if it has cast one: others' are not verified yet, and
-    /// whoever spoils them must not have them spread with every proposal.
+    /// The same, and of proposals only votes that are verified, such as this replica's own, if there are any: whoever spoils
+    /// others' must not have them spread with every proposal.
     pub(super) fn tell_and_propose(
         &mut self,
         now: Millis,
