@@ -246,3 +246,43 @@ pub fn post(target: &str, body: &Value) -> Request {
         body: body.to_string().into(),
     }
 }
+
+pub fn header(answer: &Response, name: &str) -> String {
+    let value = answer.headers().get(name);
+    let value = value.unwrap_or_else(|| panic!("no {name}: {answer:?}"));
+    value.to_str().unwrap().to_owned()
+}
+
+pub async fn problem(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+pub async fn one_node() -> Nodes {
+    Nodes::start(1, ClientSignatures::Optional, Bounds::default()).await
+}
+
+/// A client that does not sign, and its session once it has opened one.
+pub struct Anonymous<'a> {
+    pub nodes: &'a Nodes,
+    pub session: Option<(String, String)>,
+}
+
+impl Anonymous<'_> {
+    /// Sends a request to a node with an `Idempotency-Key`, until enough nodes agree.
+    pub async fn post(&self, node: usize, target: &str, key: &str) -> Response {
+        loop {
+            let http = self.nodes.network.http.post(self.nodes.url(node, target));
+            let mut http = http.header("idempotency-key", key);
+            if let Some((session, token)) = &self.session {
+                http = http.header("plenary-session", session);
+                http = http.header("plenary-session-token", token);
+            }
+            let answer = http.json(&3).send().await.unwrap();
+            if answer.status() != 503 {
+                return answer;
+            }
+        }
+    }
+}
