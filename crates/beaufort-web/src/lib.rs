@@ -118,19 +118,28 @@ fn secret_key(bytes: &[u8]) -> Result<SecretKey, JsError> {
 thread_local! {
     /// The members of the last certificate: whoever looks through a network's values has the same for all of them, and
     /// reading a hundred keys with their proofs takes half a second.
-    static KNOWN: RefCell<Option<(Vec<String>, Rc<Members<Bls>>)>> = const { RefCell::new(None) };
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// Members, and the texts of their keys.
+struct Known {
+    texts: Vec<String>,
+    members: Rc<Members<Bls>>,
 }
 
 /// The members with these keys.
 fn known(texts: Vec<String>) -> Result<Rc<Members<Bls>>, JsError> {
     KNOWN.with_borrow_mut(|known| {
-        if let Some((of, members)) = known
-            && *of == texts
+        if let Some(known) = known
+            && known.texts == texts
         {
-            return Ok(members.clone());
+            return Ok(known.members.clone());
         }
         let members = Rc::new(Members::new(keys(&texts)?)?);
-        *known = Some((texts, members.clone()));
+        *known = Some(Known {
+            texts,
+            members: members.clone(),
+        });
         Ok(members)
     })
 }
